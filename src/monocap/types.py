@@ -70,8 +70,8 @@ class Detections:
 class Keypoints:
     """One person's keypoints in one picture.
 
-    ``points2d`` (N,3): image pixels and confidence 0–1. ``points3d`` (N,3): metres, camera axes turned to the
-    ray through the person (so that "towards the camera" is −z along the ray), relative to the mid-hips: a hint, not a measurement.
+    ``points2d`` (N,3): image pixels and confidence 0–1. ``points3d`` (N,3): metres, camera axes (already turned
+    from the crop's own view to the camera's), relative to the mid-hips: a hint, not a measurement.
     ``score`` 0–1: how sure the network is that a person is there. ``mask`` (H,W) float32 0–1 on the whole
     image, or None if it was not asked for.
     """
