@@ -1,0 +1,246 @@
+"""The two recipes of capture: one picture, and one person through a video. Read these first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monocap.bodies import BodyModel
+from monocap.errors import InputError
+from monocap.fitting.initialise import initial_state
+from monocap.fitting.landmarks import blazepose_landmarks
+from monocap.fitting.observation import Observation
+from monocap.fitting.smoothness import Smoothness
+from monocap.fitting.solver import Outcome, solve_frames, solve_shape, solve_window
+from monocap.fitting.state import PoseState, Skeleton, linearise
+from monocap.fitting.terms import Bending, Directions, JointLimits, PosePull, Reprojection, Shape, Term
+from monocap.geometry import rotations
+from monocap.priors import anatomical_prior
+from monocap.types import BodyEstimate, BodyParams, Camera, Keypoints, Track
+
+FloatArray = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+WINDOW, OVERLAP = 300, 30
+SHAPE_FRAMES = 100
+MEAN_STATURE = 1.70
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What a user may set: ``height`` in metres (None: the adult mean, held loosely) and ``smooth`` (1 = default, 0 = off)."""
+
+    height: float | None = None
+    smooth: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.height is not None and not 0.4 <= self.height <= 2.6:
+            raise InputError(f"height is {self.height} m; expected metres between 0.4 and 2.6")
+        if not 0.0 <= self.smooth <= 100.0:
+            raise InputError(f"smooth is {self.smooth}; expected 0 (off) to 100, 1 is the default")
+
+
+class Fitter:
+    """Fits one body to the keypoints of one person at a time; holds what does not change between people."""
+
+    def __init__(self, body: BodyModel, camera: Camera, options: FitOptions | None = None) -> None:
+        self.body, self.camera, self.options = body, camera, options or FitOptions()
+        self.prior = anatomical_prior()
+        self.skeleton = Skeleton.of(body, blazepose_landmarks(body))
+
+    def photo(self, keypoints: Keypoints) -> BodyEstimate:
+        """One picture (T = 1): several starts, of which the most probable wins.
+
+        Weak priors: strengths that are right for video damage odd poses.
+        """
+        seen = Observation.of(keypoints.points2d[None], keypoints.points3d[None], self.camera, self.skeleton.landmarks)
+        # Starts: as the network says; its depth mirrored; flat. One batch, the lowest energy wins.
+        starts = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, -1.0], [1.0, 1.0, 0.0]])
+        batch = seen.take(np.zeros(len(starts), dtype=np.int64))
+        state = self._start(replace(batch, hints=batch.hints * starts[:, None]))
+        state = solve_frames(self.skeleton, state, self._terms(batch, state, 0.4, 8.0, 0.25), 15).state
+        outcome = solve_frames(self.skeleton, state, self._terms(batch, state, 0.25, 5.0, 0.7), 40)
+        best = np.array([int(np.argmin(outcome.cost))])
+        state = outcome.state.take(best)
+        terms = self._terms(seen, state, 0.25, 5.0, 0.7)
+        state = solve_shape(self.skeleton, state, terms, self._shape(1.0), 20).state
+        return self._estimate(state, seen, np.array([True]), np.array([keypoints.score]))
+
+    def video(self, track: Track, times: FloatArray, progress: Progress | None = None) -> BodyEstimate:
+        """A track through T frames at ``times`` (T,) s → parameters for every frame, one shape.
+
+        Frames where the person was not found are bridged by smoothness between the first and last sighting, held
+        beyond, and stay marked in ``valid``. ``progress(done, total)`` counts frames.
+        """
+        frames = len(track.valid)
+        if len(times) != frames:
+            raise InputError(f"times has {len(times)} entries; expected one per frame of the track ({frames})")
+        valid = np.asarray(track.valid, dtype=bool)
+        if not valid.any():
+            raise InputError("the track holds no frame in which the person was found; nothing can be fitted")
+        found = np.flatnonzero(valid)
+        first, last = int(found[0]), int(found[-1])
+        points2d = np.where(valid[:, None, None], track.points2d, 0.0)
+        seen = Observation.of(points2d, track.points3d, self.camera, self.skeleton.landmarks)
+
+        spread = found[np.unique(np.linspace(0, len(found) - 1, min(SHAPE_FRAMES, len(found))).astype(int))]
+        betas = self._shape_from(seen.take(spread))
+
+        state = self._bridge(self._alone(seen.take(found), betas), found, np.arange(first, last + 1))
+        inner = seen.take(slice(first, last + 1))
+        state = self._windows(state, inner, times[first : last + 1], progress)
+        index = np.clip(np.arange(frames), first, last) - first
+        state = state.take(index)
+        return self._estimate(state, seen, valid, np.asarray(track.score))
+
+    def _start(self, seen: Observation) -> PoseState:
+        betas = np.zeros(self.skeleton.joint_directions.shape[2])
+        shape = self._shape(1.0)
+        base, slope = shape.sole_to_crown
+        betas = slope * (shape.height - base) / (1.0 + slope @ slope)  # the likeliest betas of that stature
+        return initial_state(self.skeleton, self.prior, seen.target, seen.weight, seen.hints, seen.K, betas)
+
+    def _alone(self, seen: Observation, betas: FloatArray) -> PoseState:
+        """Every frame on its own: hints first, then keypoints."""
+        state = replace(self._start(seen), betas=betas)
+        state = solve_frames(self.skeleton, state, self._terms(seen, state, 1.0, 8.0, 0.3), 8).state
+        return solve_frames(self.skeleton, state, self._terms(seen, state, 1.0, 5.0, 1.0), 8).state
+
+    def _shape_from(self, seen: Observation) -> FloatArray:
+        """One shape from frames spread over the track."""
+        state = self._alone(seen, self._start(seen).betas)
+        terms = self._terms(seen, state, 1.0, 5.0, 1.0)
+        return solve_shape(self.skeleton, state, terms, self._shape(0.5 * len(seen.target)), 12).state.betas
+
+    def _windows(
+        self, state: PoseState, seen: Observation, times: FloatArray, progress: Progress | None
+    ) -> PoseState:
+        """Windows over time, each started from its neighbour's result, cross-faded where they overlap."""
+        frames = state.frames
+        if self.options.smooth == 0.0 or frames < 3:
+            return state
+        starts = list(range(0, max(frames - OVERLAP, 1), WINDOW - OVERLAP))
+        done: PoseState | None = None
+        for start in starts:
+            stop = frames if start == starts[-1] else min(start + WINDOW, frames)
+            part = slice(start, stop)
+            window = state.take(part)
+            if done is not None:
+                window = _concatenate(done.take(slice(start, done.frames)), window.take(slice(OVERLAP, None)))
+            smoothness = Smoothness(times[part], acceleration=6.3 / self.options.smooth)
+            terms = self._terms(seen.take(part), window, 1.0, 5.0, 2.0)
+            window = solve_window(self.skeleton, window, terms, smoothness, 15).state
+            done = window if done is None else _crossfade(done, window, OVERLAP)
+            if progress is not None:
+                progress(stop, frames)
+        assert done is not None
+        return done
+
+    def _terms(
+        self, seen: Observation, state: PoseState, prior: float, cutoff: float, hint_deviation: float
+    ) -> list[Term]:
+        pairs = self.skeleton.landmarks.pairs
+        direction, weight = seen.directions(pairs)
+        return [
+            Reprojection(seen.target, seen.weight, seen.K, seen.deviation(state), cutoff),
+            Directions(direction, weight, pairs, hint_deviation),
+            PosePull(self.prior, prior),
+            JointLimits(self.prior),
+            Bending(),
+        ]
+
+    def _shape(self, strength: float) -> Shape:
+        template, directions = self.body.v_template[:, 1], self.body.shapedirs[:, 1]
+        top, bottom = int(np.argmax(template)), int(np.argmin(template))
+        rise = float(template[top] - template[bottom]), np.asarray(directions[top] - directions[bottom], np.float64)
+        height, deviation = (MEAN_STATURE, 0.03) if self.options.height is None else (self.options.height, 0.01)
+        return Shape(strength, height, deviation, rise)
+
+    def _bridge(self, state: PoseState, found: NDArray[np.int64], frames: NDArray[np.int64]) -> PoseState:
+        """States at ``found`` frames spread to all ``frames``: interpolated on rotations and translation."""
+        if len(found) == len(frames):
+            return state
+        after = np.clip(np.searchsorted(found, frames), 1, max(len(found) - 1, 1))
+        if len(found) == 1:
+            return state.take(np.zeros(len(frames), dtype=np.int64))
+        before = after - 1
+        share = (frames - found[before]) / (found[after] - found[before])
+        return _mix(state.take(before), state.take(after), share)
+
+    def _estimate(
+        self, state: PoseState, seen: Observation, valid: NDArray[np.bool_], score: FloatArray
+    ) -> BodyEstimate:
+        betas = state.betas
+        params = BodyParams(
+            betas=betas,
+            global_orient=rotations.matrix_to_axis_angle(state.root),
+            body_pose=state.body_pose,
+            transl=state.transl,
+        )
+        joints = self.body.joints_only(**params.asdict())
+        at = linearise(self.skeleton, state)
+        depth = np.maximum(at.points[..., 2:], 0.05)
+        focal = np.array([seen.K[0, 0], seen.K[1, 1]])
+        projected = at.points[..., :2] / depth * focal + seen.K[:2, 2]
+        squared = np.sum((projected - seen.target) ** 2, axis=-1)
+        total = np.maximum(seen.weight.sum(axis=1), 1e-9)
+        residual = np.sqrt(np.sum(seen.weight * squared, axis=1) / total)
+        inlier = np.sum(seen.weight / (1.0 + squared / (4.0 * seen.deviation(state)[:, None]) ** 2), axis=1) / total
+        confidence = np.where(valid, np.clip(score, 0.0, 1.0) * inlier, 0.0)
+        return BodyEstimate(params, np.asarray(joints), valid, confidence, np.where(valid, residual, 0.0))
+
+
+def fit_photo(
+    body: BodyModel, keypoints: Keypoints, camera: Camera, options: FitOptions | None = None
+) -> BodyEstimate:
+    """One picture: see `Fitter.photo`."""
+    return Fitter(body, camera, options).photo(keypoints)
+
+
+def fit_video(
+    body: BodyModel,
+    track: Track,
+    times: FloatArray,
+    camera: Camera,
+    options: FitOptions | None = None,
+    progress: Progress | None = None,
+) -> BodyEstimate:
+    """One person through a video: see `Fitter.video`."""
+    return Fitter(body, camera, options).video(track, times, progress)
+
+
+def _mix(a: PoseState, b: PoseState, share: FloatArray) -> PoseState:
+    """Between two states frame by frame: shortest path on every rotation, straight line for the translation."""
+    mixed = _between(a.local_rotations, b.local_rotations, share[:, None])
+    pose = rotations.matrix_to_axis_angle(mixed[:, 1:]).reshape(-1, 63)
+    transl = a.transl + share[:, None] * (b.transl - a.transl)
+    return PoseState(mixed[:, 0], pose, transl, a.betas)
+
+
+def _between(a: FloatArray, b: FloatArray, share: FloatArray) -> FloatArray:
+    turn = rotations.matrix_to_axis_angle(np.swapaxes(a, -1, -2) @ b)
+    return a @ rotations.axis_angle_to_matrix(turn * share[..., None])
+
+
+def _concatenate(a: PoseState, b: PoseState) -> PoseState:
+    return PoseState(
+        np.concatenate([a.root, b.root]),
+        np.concatenate([a.body_pose, b.body_pose]),
+        np.concatenate([a.transl, b.transl]),
+        a.betas,
+    )
+
+
+def _crossfade(done: PoseState, window: PoseState, overlap: int) -> PoseState:
+    """``window`` begins ``overlap`` frames before the end of ``done``; ease from one to the other."""
+    share = (np.arange(overlap) + 0.5) / overlap
+    share = share * share * (3 - 2 * share)
+    mixed = _mix(done.take(slice(done.frames - overlap, None)), window.take(slice(0, overlap)), share)
+    head, tail = done.take(slice(0, done.frames - overlap)), window.take(slice(overlap, None))
+    return _concatenate(_concatenate(head, mixed), tail)
+
+
+__all__ = ["FitOptions", "Fitter", "Outcome", "fit_photo", "fit_video"]

@@ -1,0 +1,139 @@
+"""The unknowns of a fit, and the posed skeleton with its derivatives at one value of them.
+
+Per frame 63 numbers: a rotation vector δ applied from the left to the root's rotation (so that no chart breaks at
+180°), the axis-angle vectors of 19 body joints (feet stay as they are: toes are seen too badly), and the
+translation. ``betas`` are shared by all frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monocap.bodies import BodyModel
+from monocap.fitting.landmarks import LandmarkModel
+from monocap.geometry import kinematics, rotations
+
+FloatArray = NDArray[np.float64]
+
+BODY_JOINTS = 22
+FREE_JOINTS = tuple(j for j in range(1, BODY_JOINTS) if j not in (10, 11))
+FREE_POSE = np.array([3 * (j - 1) + axis for j in FREE_JOINTS for axis in range(3)])  # columns of body_pose (63)
+ROOT, POSE = slice(0, 3), slice(3, 3 + len(FREE_POSE))
+TRANSL = slice(POSE.stop, POSE.stop + 3)
+UNKNOWNS = TRANSL.stop
+
+
+@dataclass(frozen=True)
+class PoseState:
+    """Poses of T frames: ``root`` (T,3,3) rotation, ``body_pose`` (T,63) rad, ``transl`` (T,3) m; ``betas`` (B,)."""
+
+    root: FloatArray
+    body_pose: FloatArray
+    transl: FloatArray
+    betas: FloatArray
+
+    @property
+    def frames(self) -> int:
+        return len(self.root)
+
+    def step(self, delta: FloatArray, betas: FloatArray | None = None) -> PoseState:
+        """The state moved by ``delta`` (T,63) in the order ROOT, POSE, TRANSL, and optionally by ``betas`` (B,)."""
+        pose = self.body_pose.copy()
+        pose[:, FREE_POSE] += delta[:, POSE]
+        return PoseState(
+            rotations.axis_angle_to_matrix(delta[:, ROOT]) @ self.root,
+            pose,
+            self.transl + delta[:, TRANSL],
+            self.betas if betas is None else self.betas + betas,
+        )
+
+    def take(self, index: NDArray[np.int64] | slice | NDArray[np.bool_]) -> PoseState:
+        """Some of the frames."""
+        return replace(self, root=self.root[index], body_pose=self.body_pose[index], transl=self.transl[index])
+
+    def where(self, keep: NDArray[np.bool_], other: PoseState) -> PoseState:
+        """Frame by frame this state where ``keep`` (T,), else ``other``; betas of this one."""
+        return replace(
+            self,
+            root=np.where(keep[:, None, None], self.root, other.root),
+            body_pose=np.where(keep[:, None], self.body_pose, other.body_pose),
+            transl=np.where(keep[:, None], self.transl, other.transl),
+        )
+
+    @property
+    def local_rotations(self) -> FloatArray:
+        """(T,22,3,3) rotations of the root and the 21 body joints, each in its parent's frame."""
+        pose = rotations.axis_angle_to_matrix(self.body_pose.reshape(-1, 21, 3))
+        return np.concatenate([self.root[:, None], pose], axis=1)
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """What of a body the fit needs: 22 joints and the landmarks, linear in ``betas``."""
+
+    parents: NDArray[np.int64]
+    joints: FloatArray  # (22,3)
+    joint_directions: FloatArray  # (22,3,B)
+    landmarks: LandmarkModel
+
+    @classmethod
+    def of(cls, body: BodyModel, landmarks: LandmarkModel) -> Skeleton:
+        betas = body.shapedirs.shape[2]
+        return cls(
+            np.asarray(body.parents[:BODY_JOINTS], dtype=np.int64),
+            np.asarray(body.J_template[:BODY_JOINTS], dtype=np.float64),
+            np.asarray(body.J_shapedirs[:BODY_JOINTS, :, :betas], dtype=np.float64),
+            landmarks,
+        )
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """The posed skeleton at one state and its derivatives; camera frame, metres.
+
+    ``joints`` (T,22,3), ``points`` (T,N,3) landmarks; ``d_joints`` (T,22,3,63), ``d_points`` (T,N,3,63); with
+    respect to betas, if asked for: ``b_points`` (T,N,3,B).
+    """
+
+    state: PoseState
+    joints: FloatArray
+    points: FloatArray
+    d_joints: FloatArray
+    d_points: FloatArray
+    b_points: FloatArray | None
+
+
+def linearise(skeleton: Skeleton, state: PoseState, with_betas: bool = False) -> Linearised:
+    """Pose the skeleton and differentiate it analytically (`geometry.kinematics`)."""
+    marks = skeleton.landmarks
+    rest_joints = skeleton.joints + skeleton.joint_directions @ state.betas
+    rest_marks = marks.rest + marks.directions @ state.betas
+    bones = np.concatenate([np.maximum(skeleton.parents, 0), marks.bone])
+    rest = np.concatenate([rest_joints, rest_marks])
+    local = state.local_rotations
+    frames = len(local)
+    posed = kinematics.points_jacobian(local, rest_joints, skeleton.parents, bones, rest)
+    chart = rotations.left_jacobian_so3(state.body_pose.reshape(-1, 21, 3))
+    by_pose = np.einsum("tpcjk,tjkl->tpcjl", posed.jacobian[:, :, :, 1:], chart)
+    count = len(bones)
+    full = np.empty((frames, count, 3, UNKNOWNS))
+    full[..., ROOT] = posed.jacobian[:, :, :, 0]
+    full[..., POSE] = by_pose.reshape(frames, count, 3, -1)[..., FREE_POSE]
+    full[..., TRANSL] = np.eye(3)
+    points = posed.points + state.transl[:, None]
+    b_points = None
+    if with_betas:
+        b_points = kinematics.points_beta_jacobian(
+            posed.world, skeleton.parents, marks.bone, skeleton.joint_directions, marks.directions
+        )
+    return Linearised(
+        state,
+        points[:, :BODY_JOINTS],
+        points[:, BODY_JOINTS:],
+        full[:, :BODY_JOINTS],
+        full[:, BODY_JOINTS:],
+        b_points,
+    )
