@@ -1,6 +1,6 @@
 """Where the joints of a posed tree are, and how points fixed to them move with pose and shape.
 
-`forward_kinematics` is the reference, in the array API. Beside it stand compiled twins for numpy (`kernels`): the same map,
+`forward_kinematics` is the reference, in the array API. Beside it stand compiled twins for numpy: the same map,
 its adjoint (for gradients), and the analytic Jacobian of posed points, which is what the fitters solve with.
 
 Notation: local rotations R_i, rest joints J_i (rest pose, model frame, metres), parent p. World rotation and
@@ -220,9 +220,16 @@ def chain_to_axis_angle(rotations: np.ndarray, axis_angle: Array, out: np.ndarra
     *lead, points, _, joints, _ = rotations.shape
     if axis_angle.shape != (*lead, joints, 3):
         raise InputError(f"axis_angle has shape {axis_angle.shape}; expected {(*lead, joints, 3)}")
-    out = np.empty_like(rotations) if out is None else out
+    if out is None:
+        out = np.empty(rotations.shape)
+    elif out.shape != rotations.shape or not out.flags.c_contiguous:
+        raise InputError(f"out has shape {out.shape}; expected {rotations.shape}, contiguous")
     shape = (-1, points, 3, joints, 3)
-    chain_batch(rotations.reshape(shape), left_jacobian_so3(axis_angle).reshape(-1, joints, 3, 3), out.reshape(shape))
+    chain_batch(
+        np.ascontiguousarray(rotations).reshape(shape),
+        left_jacobian_so3(axis_angle).reshape(-1, joints, 3, 3),
+        out.reshape(shape),
+    )
     return out
 
 
