@@ -111,29 +111,30 @@ def linearise(skeleton: Skeleton, state: PoseState, with_betas: bool = False) ->
     marks = skeleton.landmarks
     rest_joints = skeleton.joints + skeleton.joint_directions @ state.betas
     rest_marks = marks.rest + marks.directions @ state.betas
-    bones = np.concatenate([np.maximum(skeleton.parents, 0), marks.bone])
-    rest = np.concatenate([rest_joints, rest_marks])
-    local = state.local_rotations
-    frames = len(local)
-    posed = kinematics.points_jacobian(local, rest_joints, skeleton.parents, bones, rest)
-    chart = rotations.left_jacobian_so3(state.body_pose.reshape(-1, 21, 3))
-    by_pose = np.einsum("tpcjk,tjkl->tpcjl", posed.jacobian[:, :, :, 1:], chart)
-    count = len(bones)
-    full = np.empty((frames, count, 3, UNKNOWNS))
-    full[..., ROOT] = posed.jacobian[:, :, :, 0]
-    full[..., POSE] = by_pose.reshape(frames, count, 3, -1)[..., FREE_POSE]
-    full[..., TRANSL] = np.eye(3)
-    points = posed.points + state.transl[:, None]
-    b_points = None
+    # A joint does not move with its own rotation, so both joints and landmarks are points on bones.
+    bones = np.concatenate([np.arange(BODY_JOINTS), marks.bone])
+    shape = {}
     if with_betas:
-        b_points = kinematics.points_beta_jacobian(
-            posed.world, skeleton.parents, marks.bone, skeleton.joint_directions, marks.directions
-        )
+        shape = {
+            "joint_dirs": skeleton.joint_directions,
+            "point_dirs": np.concatenate([skeleton.joint_directions, marks.directions]),
+        }
+    posed = kinematics.points_jacobian(
+        state.local_rotations, rest_joints, skeleton.parents, bones, np.concatenate([rest_joints, rest_marks]), **shape
+    )
+    body = posed.rotations[:, :, :, 1:]
+    body = kinematics.chain_to_axis_angle(body, state.body_pose.reshape(-1, BODY_JOINTS - 1, 3))
+    frames, count = state.frames, len(bones)
+    jacobian = np.empty((frames, count, 3, UNKNOWNS))
+    jacobian[..., ROOT] = posed.rotations[:, :, :, 0]
+    jacobian[..., POSE] = body.reshape(frames, count, 3, -1)[..., FREE_POSE]
+    jacobian[..., TRANSL] = np.eye(3)
+    points = posed.points + state.transl[:, None]
     return Linearised(
         state,
         points[:, :BODY_JOINTS],
         points[:, BODY_JOINTS:],
-        full[:, :BODY_JOINTS],
-        full[:, BODY_JOINTS:],
-        b_points,
+        jacobian[:, :BODY_JOINTS],
+        jacobian[:, BODY_JOINTS:],
+        None if posed.betas is None else posed.betas[:, BODY_JOINTS:],
     )

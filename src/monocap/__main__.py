@@ -1,0 +1,7 @@
+"""``python -m monocap``."""
+
+import sys
+
+from monocap.cli import main
+
+sys.exit(main())

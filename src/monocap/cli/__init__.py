@@ -1,0 +1,34 @@
+"""The command line: one file per verb, imported only when its verb is called, so that --help is quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from monocap.errors import InputError, MonocapError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0 done, 2 bad usage or input, 1 anything else that failed."""
+    from monocap.cli.app import build
+
+    try:
+        return build().cli(args=list(sys.argv[1:] if argv is None else argv), prog="monocap") or 0
+    except InputError as error:
+        print(f"monocap: {error}", file=sys.stderr)
+        return 2
+    except MonocapError as error:
+        print(f"monocap: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"monocap: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("monocap: interrupted; nothing half-written is left behind", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

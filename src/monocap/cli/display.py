@@ -1,0 +1,63 @@
+"""Progress on standard error: bar, rate and time left on a terminal; a line now and then in a log."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+_LOG_EVERY = 10.0  # seconds between lines where there is no terminal
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} frames/s", style="progress.data.speed")
+
+
+class ProgressDisplay:
+    """A `pipeline.clock.Progress` that shows itself; use as a context manager."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description:>10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._tasks: dict[str, int] = {}
+        self._started: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total)
+            self._started[stage] = self._logged[stage] = now
+        self._bars.update(self._tasks[stage], completed=done, total=total)  # type: ignore[arg-type]
+        if not self._console.is_terminal and (now - self._logged[stage] >= _LOG_EVERY):
+            self._logged[stage] = now
+            rate = done / max(now - self._started[stage], 1e-9)
+            left = "" if not total else f" of {total}, {max(total - done, 0) / max(rate, 1e-9):.0f} s left"
+            self._console.print(f"{stage}: {done}{left}, {rate:.1f} frames/s")
+
+    def say(self, text: str) -> None:
+        """One line for the user, on standard error."""
+        self._console.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,1 @@
+"""Numbers: benchmarks (and, later, named protocols)."""

@@ -1,0 +1,174 @@
+"""What a capture leaves on disk: motion, avatar, overlay, report. Every file appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monocap.bodies import BodyModel
+from monocap.errors import InputError
+from monocap.export import write_glb, write_obj
+from monocap.files import replacing
+from monocap.media.pictures import write_image
+from monocap.media.readers import Media
+from monocap.media.writers import VideoWriter
+from monocap.pipeline.clock import Progress, StageClock, silent
+from monocap.render import Mesh, overlay, person_colour
+from monocap.types import Motion
+
+FORMATS = ("npz", "glb", "obj")
+VERSIONS_OF = ("monocap", "numpy", "scipy", "numba", "onnxruntime", "opencv-python-headless", "av", "pygltflib")
+
+
+def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
+    """The given formats without repeats. Raises InputError, listing what there is, for an unknown one."""
+    for name in formats:
+        if name not in FORMATS:
+            raise InputError(f"format {name!r} is unknown; expected some of {', '.join(FORMATS)}")
+    return tuple(dict.fromkeys(formats))
+
+
+def meshes_at(motion: Motion, body: BodyModel, frame: int) -> list[Mesh]:
+    """The posed bodies of everybody who is seen in one frame, camera frame."""
+    meshes = []
+    for person in np.flatnonzero(motion.valid[:, frame]):
+        one = {
+            name: value if name == "betas" else value[frame]
+            for name, value in motion.params(int(person)).asdict().items()
+        }
+        vertices = body(**one).vertices
+        meshes.append(Mesh(vertices, body.faces, person_colour(int(motion.track_id[person]))))
+    return meshes
+
+
+def overlay_frame(image: NDArray[np.uint8], motion: Motion, body: BodyModel, frame: int) -> NDArray[np.uint8]:
+    """The picture with the bodies of one frame drawn over it."""
+    meshes = meshes_at(motion, body, frame)
+    return overlay(image, meshes, motion.camera(frame)) if meshes else image
+
+
+def write_overlay_video(
+    path: Path, media: Media, motion: Motion, body: BodyModel, clock: StageClock, progress: Progress = silent
+) -> None:
+    """The video once more with the bodies drawn over it, at the source's own frame times."""
+    frames = iter(media)
+    with VideoWriter(path, motion.fps, (media.width, media.height)) as writer:
+        for done in range(motion.frames):
+            with clock.stage("decode"):
+                frame = next(frames, None)
+            if frame is None:
+                break
+            with clock.stage("render"):
+                picture = overlay_frame(frame.image, motion, body, done)
+            with clock.stage("encode"):
+                writer.write(picture, frame.time)
+            progress("overlay", done + 1, motion.frames)
+
+
+def write_video_outputs(
+    out: Path,
+    media: Media,
+    motion: Motion,
+    body: BodyModel,
+    formats: Sequence[str],
+    with_overlay: bool,
+    clock: StageClock,
+    progress: Progress = silent,
+) -> list[Path]:
+    """``motion.npz``, ``avatar.glb``, ``overlay.mp4`` in ``out``; returns what was written."""
+    written = []
+    if "npz" in formats:
+        written.append(out / "motion.npz")
+        motion.save(written[-1])
+    if "glb" in formats:
+        with clock.stage("export"):
+            written.append(out / "avatar.glb")
+            write_glb(written[-1], motion, body)
+    if "obj" in formats:
+        raise InputError("format 'obj' is for photos; use glb for the motion of a video")
+    if with_overlay:
+        written.append(out / "overlay.mp4")
+        write_overlay_video(written[-1], media, motion, body, clock, progress)
+    return written
+
+
+def write_photo_outputs(
+    out: Path,
+    stem: str,
+    media: Media,
+    motion: Motion,
+    body: BodyModel,
+    formats: Sequence[str],
+    with_overlay: bool,
+    clock: StageClock,
+) -> list[Path]:
+    """``STEM.npz``, ``STEM.glb``, ``STEM.obj``, ``STEM.overlay.png`` in ``out``; returns what was written."""
+    written = []
+    if "npz" in formats:
+        written.append(out / f"{stem}.npz")
+        motion.save(written[-1])
+    with clock.stage("export"):
+        if "glb" in formats:
+            written.append(out / f"{stem}.glb")
+            write_glb(written[-1], motion, body)
+        if "obj" in formats:
+            meshes = meshes_at(motion, body, 0)
+            written.append(out / f"{stem}.obj")
+            vertices = np.concatenate([np.asarray(m.vertices) for m in meshes]) if meshes else np.zeros((0, 3))
+            count = len(body.v_template)
+            faces = [np.asarray(body.faces) + i * count for i in range(len(meshes))]
+            write_obj(written[-1], vertices, np.concatenate(faces) if faces else np.zeros((0, 3), int))
+    if with_overlay:
+        with clock.stage("render"):
+            picture = overlay_frame(next(iter(media)).image, motion, body, 0)
+        with clock.stage("encode"):
+            written.append(out / f"{stem}.overlay.png")
+            write_image(written[-1], picture)
+    return written
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """A JSON report, indented."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def report_of(
+    media: Media, motion: Motion, settings: dict[str, Any], warnings: Sequence[str], clock: StageClock, body: BodyModel
+) -> dict[str, Any]:
+    """Counts, timings per stage, warnings and versions of one capture."""
+    return {
+        "schema": "monocap.report/1",
+        "input": media.path.name,
+        "kind": media.kind,
+        "frames": motion.frames,
+        "people": motion.people,
+        "frames_with_person": [int(v) for v in motion.valid.sum(axis=1)],
+        "fps": motion.fps,
+        "image_size": [int(v) for v in motion.image_size],
+        "focal_px": float(motion.K[0, 0, 0]),
+        "body": body.name,
+        "settings": settings,
+        "seconds": {name: round(value, 4) for name, value in clock.wall.items()},
+        "cpu_seconds": {name: round(value, 4) for name, value in clock.cpu.items()},
+        "warnings": list(warnings),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, monocap and what it stands on."""
+    found = {"python": platform.python_version()}
+    for name in VERSIONS_OF:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found

@@ -1,0 +1,57 @@
+"""What a capture can be told, checked once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from monocap.errors import InputError
+from monocap.geometry import cameras
+from monocap.types import Camera
+
+Preset = Literal["fast", "balanced", "accurate"]
+
+# Keypoint network of each preset, and whether a still picture is searched in many regions.
+NETWORK: dict[Preset, Literal["lite", "heavy"]] = {"fast": "lite", "balanced": "heavy", "accurate": "heavy"}
+
+
+@dataclass(frozen=True)
+class CaptureSettings:
+    """Options of `monocap.capture`; every field has the meaning of the command line's flag of the same name.
+
+    ``focal`` px of the full image, or ``fov`` degrees across its longer side; at most one of them. ``height`` m.
+    ``smooth`` 0 = off, 1 = default.
+
+    Raises InputError for values out of range.
+    """
+
+    preset: Preset = "balanced"
+    body: str = "open"
+    focal: float | None = None
+    fov: float | None = None
+    height: float | None = None
+    smooth: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.preset not in get_args(Preset):
+            raise InputError(f"preset {self.preset!r} is unknown; expected one of {', '.join(get_args(Preset))}")
+        if self.focal is not None and self.fov is not None:
+            raise InputError("both focal and fov are given; expected at most one of them")
+        if self.focal is not None and not (math.isfinite(self.focal) and self.focal > 0):
+            raise InputError(f"focal is {self.focal}; expected pixels above 0")
+        if self.fov is not None and not 1.0 <= self.fov <= 170.0:
+            raise InputError(f"fov is {self.fov}; expected degrees between 1 and 170, across the longer side")
+
+    def camera(self, width: int, height: int, exif_focal: float | None = None) -> tuple[Camera, str]:
+        """The pinhole camera of a picture and where its focal length comes from: "given", "EXIF" or "assumed"."""
+        longer = max(width, height)
+        if self.focal is not None:
+            focal, origin = self.focal, "given"
+        elif self.fov is not None:
+            focal, origin = 0.5 * longer / math.tan(math.radians(self.fov) / 2), "given"
+        elif exif_focal is not None:
+            focal, origin = exif_focal, "EXIF"
+        else:
+            focal, origin = cameras.default_focal(width, height), "assumed"
+        return Camera(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height), origin
