@@ -1,0 +1,17 @@
+"""From pixels to people and keypoints: detection, BlazePose landmarks, the subject of a video, photographs, masks."""
+
+from monocap.perception.blazepose import BlazePose, PoseResult, turn_to_camera
+from monocap.perception.people import PeopleDetector
+from monocap.perception.photo import find_person_keypoints
+from monocap.perception.roi import Roi
+from monocap.perception.tracker import PersonTracker
+
+__all__ = [
+    "BlazePose",
+    "PeopleDetector",
+    "PersonTracker",
+    "PoseResult",
+    "Roi",
+    "find_person_keypoints",
+    "turn_to_camera",
+]

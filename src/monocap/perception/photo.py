@@ -1,0 +1,119 @@
+"""A person in a still picture: many regions are tried, the one with the sharpest heatmaps wins.
+
+A video forgives a bad frame; a photograph has one chance, and people in photographs sit, bend and stand on their
+hands. The network expects an upright torso, so the region is also turned, resized and taken again from its own
+landmarks. Its score, presence and visibility choose badly between regions; the mean heatmap peak chooses well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monocap.errors import InputError
+from monocap.media.crops import check_image
+from monocap.perception import people
+from monocap.perception.blazepose import BlazePose, PoseResult, Variant
+from monocap.perception.people import PeopleDetector
+from monocap.perception.roi import from_box, from_detection
+from monocap.types import Detections, Keypoints
+
+Array = NDArray[Any]
+Preset = Literal["fast", "accurate"]
+
+_VARIANTS: dict[str, Variant] = {"fast": "lite", "accurate": "heavy"}
+_MIN_SCORE = 0.5
+_MIN_PEAK = 0.35
+_DOUBTFUL = 0.12  # detector score: below the usual limit, but worth the landmark network's opinion
+_JITTER = ((0.0, 0.0, 0.0, 1.0), (0.03, 0.01, 0.12, 1.04), (-0.03, 0.01, -0.12, 0.97), (0.01, -0.03, 0.06, 0.94))
+_JITTER += ((-0.01, 0.03, -0.06, 1.08),)  # shift x, y (of the side), turn (rad), scale
+
+
+def find_person_keypoints(
+    image_rgb: Array,
+    preset: Preset = "accurate",
+    *,
+    detector: PeopleDetector | None = None,
+    blazepose: BlazePose | None = None,
+    jittered: int | None = None,
+    want_mask: bool = False,
+    threads: int | None = None,
+) -> Keypoints | None:
+    """Keypoints of the person that a picture (H,W,3) uint8 RGB is of; None if there is nobody.
+
+    ``preset``: "fast" uses the lite network, "accurate" the heavy one; both search. ``jittered`` crops (1–5) of the
+    best region are averaged, by default 1 fast and 5 accurate. Models made before may be passed in.
+
+    Raises InputError for a picture that is none, another preset, or another number of crops.
+    """
+    image = check_image(image_rgb)
+    if preset not in _VARIANTS:
+        raise InputError(f"preset {preset!r}; expected one of {', '.join(_VARIANTS)}")
+    jittered = (1 if preset == "fast" else len(_JITTER)) if jittered is None else jittered
+    if not 1 <= jittered <= len(_JITTER):
+        raise InputError(f"jittered is {jittered}; expected 1 to {len(_JITTER)} crops")
+    detector = detector or PeopleDetector(threads)
+    blazepose = blazepose or BlazePose(_VARIANTS[preset], threads)
+    height, width = image.shape[:2]
+    found = detector.detect(image, thorough=True)
+    while (index := people.subject(found, width, height)) is not None:
+        result = search(image, found.boxes[index], found.keypoints[index], blazepose)
+        if result is not None:
+            return average(image, result, blazepose, jittered, want_mask).keypoints
+        rest = np.arange(len(found.scores)) != index
+        found = Detections(found.boxes[rest], found.scores[rest], found.keypoints[rest])
+    return None
+
+
+def search(image_rgb: Array, box: Array, keypoints: Array, blazepose: BlazePose) -> PoseResult | None:
+    """The best of up to 16 looks at one detected person (``box`` (4,), ``keypoints`` (17,3) COCO), by heatmap peak.
+
+    None if the landmark network does not believe in anybody there.
+    """
+    first = from_detection(box, keypoints)
+    starts = [first.turned(angle) for angle in (0, np.pi / 2, np.pi, -np.pi / 2)]
+    starts += [from_box(box).turned(angle) for angle in (0, np.pi / 2, np.pi, -np.pi / 2)]
+    looks = [blazepose.estimate(image_rgb, roi) for roi in starts]
+    looks += [blazepose.estimate(image_rgb, look.next_roi) for look in _best(looks, box, 3)]
+    for scale in (0.85, 1.15):
+        looks += [blazepose.estimate(image_rgb, look.roi.scaled(scale)) for look in _best(looks, box, 1)]
+    # twice more from its own landmarks: the search ends where looking again changes nothing
+    for _ in range(3):
+        looks += [blazepose.estimate(image_rgb, look.next_roi) for look in _best(looks, box, 1)]
+    best = _best(looks, box, 1)
+    return best[0] if best and best[0].peak >= _MIN_PEAK else None
+
+
+def average(
+    image_rgb: Array, result: PoseResult, blazepose: BlazePose, crops: int = 5, want_mask: bool = False
+) -> PoseResult:
+    """``result`` averaged over slightly shifted, turned and scaled crops of its region (1–5)."""
+    roi = result.roi
+    looks: list[PoseResult] = []
+    for x, y, turn, scale in _JITTER[:crops]:
+        look = blazepose.estimate(image_rgb, roi.shifted(x, y).turned(turn).scaled(scale), want_mask and not looks)
+        # a crop in which the network sees another pose would spoil the mean
+        if not looks or look.peak > 0.9 * result.peak:
+            looks.append(look)
+    first = looks[0].keypoints
+    points2d = np.mean([look.keypoints.points2d for look in looks], axis=0)
+    points3d = np.mean([look.keypoints.points3d for look in looks], axis=0)
+    return replace(result, keypoints=replace(first, points2d=points2d, points3d=points3d))
+
+
+def _best(looks: list[PoseResult], box: Array, count: int) -> list[PoseResult]:
+    """The sharpest looks that show the person in ``box`` and not a neighbour."""
+    return sorted((look for look in looks if _shows(look, box)), key=lambda look: -look.peak)[:count]
+
+
+def _shows(look: PoseResult, box: Array) -> bool:
+    points = look.keypoints.points2d
+    sure = points[:, 2] > 0.3
+    if look.keypoints.score < _MIN_SCORE or sure.sum() < 5:
+        return False
+    margin = 0.15 * (box[2:] - box[:2]).max()
+    inside = ((points[sure, :2] > box[:2] - margin) & (points[sure, :2] < box[2:] + margin)).all(1)
+    return bool(inside.mean() > 0.7)
