@@ -1,0 +1,1 @@
+"""Motion as files that other programs open; one module a format."""
