@@ -34,7 +34,7 @@ def test_joint_nodes_stand_where_the_motion_says(body: TinyBody, rng: np.random.
     write_glb(tmp_path / "a.glb", motion, body)
     glb = Glb(tmp_path / "a.glb")
     for p in range(2):
-        for t in np.flatnonzero(motion.valid[p]):
+        for t in np.flatnonzero(motion.valid[p]).tolist():
             error = np.abs(glb.joints(p, motion.time[t]) - world_joints(motion, p, t)).max()
             assert error < 1e-4, (p, t, error)
         first = int(np.flatnonzero(motion.valid[p])[0])

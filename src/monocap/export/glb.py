@@ -8,7 +8,9 @@ right-handed, y up, as in monocap's world frame.
 from __future__ import annotations
 
 import io
+import json
 import os
+import struct
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,12 +21,13 @@ import pygltflib as gl
 from PIL import Image
 
 from monocap.errors import InputError, MediaError
+from monocap.export.skin import skin_texture
 from monocap.files import replacing
 from monocap.geometry.rotations import axis_angle_to_matrix, matrix_to_quaternion
 from monocap.render import person_colour, vertex_normals
 from monocap.types import Array, Motion
 
-Texture = str | os.PathLike[str] | bytes
+Texture = str | os.PathLike[str] | bytes | np.ndarray
 
 _NUMBER = {"float32": gl.FLOAT, "uint8": gl.UNSIGNED_BYTE, "uint16": gl.UNSIGNED_SHORT, "uint32": gl.UNSIGNED_INT}
 _KIND = {(): gl.SCALAR, (2,): gl.VEC2, (3,): gl.VEC3, (4,): gl.VEC4, (4, 4): gl.MAT4}
@@ -56,8 +59,8 @@ def write_glb(
     nodes rest in the first key's pose, so viewers that play nothing show it too. A person without a valid frame is
     left out; without people the file is a valid empty scene.
 
-    ``texture`` is a JPEG or PNG (path or its bytes) for the body's uv; by default the body's own ``texture`` where
-    it has one, else a plain colour per person. Raises InputError if motion and body do not fit each other.
+    ``texture`` is a JPEG or PNG (path or its bytes) or an RGB array for the body's uv; by default `skin_texture`
+    of the body where it has one, else a plain colour per person. Raises InputError if motion and body do not fit each other.
     """
     names = [str(name) for name in motion.joint_names]
     missing = [str(name) for name in body.joint_names if str(name) not in names]
@@ -69,7 +72,7 @@ def write_glb(
     people = [p for p in range(motion.people) if np.asarray(motion.valid[p]).any()]
     scene_nodes: list[int] = []
     if people:
-        image = _image_bytes(getattr(body, "texture", None) if texture is None else texture)
+        image = _image_bytes(skin_texture(body) if texture is None else texture)
         surface = _Surface.of(body)
         shared = _shared_accessors(parts, surface)
         materials: dict[Any, int] = {}
@@ -83,11 +86,21 @@ def write_glb(
     gltf.asset.extras = {"monocap": {"body_model": motion.body_model, "fps": float(motion.fps), "people": len(people)}}
     gltf.scenes = [gl.Scene(name="scene", nodes=scene_nodes or None)]
     gltf.scene = 0
-    if parts.data:
-        gltf.buffers = [gl.Buffer(byteLength=len(parts.data))]
-        gltf.set_binary_blob(bytes(parts.data))
     with replacing(path) as temporary:
-        temporary.write_bytes(b"".join(gltf.save_to_bytes()))
+        temporary.write_bytes(_container(gltf, parts.data))
+
+
+def _container(gltf: gl.GLTF2, data: bytearray) -> bytes:
+    """The GLB of glTF lists and their binary chunk (pygltflib's own saving adds an invalid buffer to empty scenes)."""
+    if data:
+        data.extend(b"\0" * (-len(data) % 4))
+        gltf.buffers = [gl.Buffer(byteLength=len(data))]
+    text = json.dumps(json.loads(gltf.gltf_to_json()), separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    chunks = struct.pack("<I4s", len(text), b"JSON") + text
+    if data:
+        chunks += struct.pack("<I4s", len(data), b"BIN\0") + bytes(data)
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
 def _version() -> str:
@@ -297,7 +310,7 @@ def _animate(parts: _Parts, first: int, times: Array, rotations: Array, pelvis: 
         channel(first + joint, "rotation", rotations[:, joint])
 
 
-def _image_bytes(texture: Texture | Any | None) -> bytes | None:
+def _image_bytes(texture: Texture | None) -> bytes | None:
     """The texture file as it is, or an RGB array as JPEG."""
     if texture is None or isinstance(texture, bytes):
         return texture

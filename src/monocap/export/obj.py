@@ -56,7 +56,7 @@ def write_obj(
         if uv_faces.shape != faces.shape or (len(faces) and uv_faces.max() >= len(uv)):
             raise InputError(f"uv_faces {uv_faces.shape} do not fit faces {faces.shape} and uv {uv.shape}")
         lines += [f"vt {u:.6f} {v:.6f}" for u, v in uv.tolist()]
-    for p, name in enumerate(names):
+    for p, name in enumerate(names if vertices.shape[1] else []):
         points = vertices[p] * (1, -1, -1)
         lines.append(f"o {name}")
         lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in points.tolist()]
