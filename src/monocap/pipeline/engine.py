@@ -13,10 +13,10 @@ from monocap.bodies import BodyModel, load_body
 from monocap.errors import InputError, MediaError
 from monocap.fitting import FitOptions, Fitter
 from monocap.media.readers import Media
-from monocap.perception import BlazePose, PeopleDetector, PersonTracker, PhotoFinder, turn_to_camera
+from monocap.perception import BlazePose, PeopleDetector, PersonTracker, find_person_keypoints, turn_to_camera
 from monocap.pipeline.assemble import assemble
 from monocap.pipeline.clock import Progress, StageClock, silent
-from monocap.pipeline.settings import NETWORK, CaptureSettings
+from monocap.pipeline.settings import NETWORK, PHOTO_CROPS, CaptureSettings
 from monocap.types import Camera, Frame, Keypoints, Motion, Track
 
 
@@ -65,9 +65,9 @@ class CaptureEngine:
     def _still(self, image: NDArray[np.uint8], focal_px: float | None) -> Motion:
         height, width = image.shape[:2]
         camera = self._camera(width, height, focal_px)
-        finder = PhotoFinder(self.detector, self.network, thorough=self.settings.preset != "fast")
+        crops = PHOTO_CROPS[self.settings.preset]
         with self.clock.stage("keypoints"):
-            keypoints = finder.find(image)
+            keypoints = find_person_keypoints(image, detector=self.detector, blazepose=self.network, jittered=crops)
         people = []
         if keypoints is None:
             self.warnings.append("nobody found in the picture")

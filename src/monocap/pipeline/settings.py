@@ -12,8 +12,9 @@ from monocap.types import Camera
 
 Preset = Literal["fast", "balanced", "accurate"]
 
-# Keypoint network of each preset, and whether a still picture is searched in many regions.
+# The keypoint network of each preset, and over how many crops a photo's keypoints are averaged.
 NETWORK: dict[Preset, Literal["lite", "heavy"]] = {"fast": "lite", "balanced": "heavy", "accurate": "heavy"}
+PHOTO_CROPS: dict[Preset, int] = {"fast": 1, "balanced": 1, "accurate": 5}
 
 
 @dataclass(frozen=True)
