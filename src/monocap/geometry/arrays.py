@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj, to_device
 
 from monocap.errors import InputError
 
@@ -55,8 +55,11 @@ def eye(n: int, like: Array) -> Array:
 
 
 def constant(values: Any, like: Array) -> Array:
-    """Numbers as an array with the library, dtype and device of ``like``."""
-    return array_namespace(like).asarray(values, dtype=like.dtype, device=device(like))
+    """Numbers or an array as an array with the library, dtype and device of ``like``; gradients pass through."""
+    xp = array_namespace(like)
+    if is_array_api_obj(values) and type(values) is type(like):
+        return to_device(xp.astype(values, like.dtype, copy=False), device(like))
+    return xp.asarray(values, dtype=like.dtype, device=device(like))
 
 
 def safe_sqrt(x: Array) -> Array:

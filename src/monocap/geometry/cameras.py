@@ -154,9 +154,9 @@ def box_info(
     Plain: ((cx, cy) − image/2) / f and box / f. CLIFF scales these by 2.8 and maps the size to (b − 0.24 f)/(0.06 f).
     """
     xp, center = floats(("box_center", box_center, (2,)))
-    box, image, focal = (constant(v, center) for v in (box_size, image_size, focal))
-    offset = (center - image / 2) / focal[..., None]
-    size = (box / focal)[..., None] + xp.zeros_like(offset[..., :1])
+    box, image, f = (constant(v, center) for v in (box_size, image_size, focal))
+    offset = (center - image / 2) / f[..., None]
+    size = (box / f)[..., None] + xp.zeros_like(offset[..., :1])
     if normalised:
         offset, size = 2.8 * offset, (size - 0.24) / 0.06
     return xp.concat([offset, size], axis=-1)

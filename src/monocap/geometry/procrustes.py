@@ -49,11 +49,11 @@ def _align(source: Array, target: Array, weights: Array | None, with_scale: bool
         share = xp.ones_like(source[..., :1]) / count
     else:
         _, weights = floats(("weights", weights, (count,)))
-        weights = constant(weights, source)[..., None]
-        total = xp.sum(weights, axis=-2, keepdims=True)
-        if bool(xp.any(total <= 0)) or bool(xp.any(weights < 0)):
+        column = constant(weights, source)[..., None]
+        total = xp.sum(column, axis=-2, keepdims=True)
+        if bool(xp.any(total <= 0)) or bool(xp.any(column < 0)):
             raise InputError("weights must be ≥ 0, and every point set needs one that is positive")
-        share = weights / total
+        share = column / total
     source_mean = xp.sum(share * source, axis=-2)
     target_mean = xp.sum(share * target, axis=-2)
     a, b = source - source_mean[..., None, :], target - target_mean[..., None, :]

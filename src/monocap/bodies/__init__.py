@@ -1,0 +1,6 @@
+"""Parametric bodies: from shape and pose parameters to joints and a skinned mesh."""
+
+from monocap.bodies.load import load_body
+from monocap.bodies.model import BodyModel, BodyOutput
+
+__all__ = ["BodyModel", "BodyOutput", "load_body"]
