@@ -60,7 +60,9 @@ def write_glb(
     left out; without people the file is a valid empty scene.
 
     ``texture`` is a JPEG or PNG (path or its bytes) or an RGB array for the body's uv; by default `skin_texture`
-    of the body where it has one, else a plain colour per person. Raises InputError if motion and body do not fit each other.
+    of the body where it has one, else a plain colour per person.
+
+    Raises InputError if motion and body do not fit each other, or values are not finite.
     """
     names = [str(name) for name in motion.joint_names]
     missing = [str(name) for name in body.joint_names if str(name) not in names]

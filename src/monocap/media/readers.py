@@ -185,6 +185,8 @@ class Video(Media):
             self._warn(f"{len(damage)} damaged parts were left out; {index} frames were read ({damage[0]})")
         elif index < self._declared:
             self._warn(f"the file ends early: {index} of {self._declared} frames were read")
+        elif self.duration and float(first or 0) + last + 2 / self.fps < 0.95 * self.duration:
+            self._warn(f"the picture ends early: after {last:.2f} of {self.duration:.2f} s")
 
     def _upright(self, frame: av.VideoFrame) -> Array:
         if round(frame.width * self._size[1] / max(frame.height, 1)) != self._size[0] and frame.height != self._size[1]:
