@@ -38,7 +38,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera without distortion: focal lengths and principal point in pixels of a ``width × height`` image."""
+    """A pinhole camera without distortion: focal lengths and principal point in pixels of the image."""
 
     fx: float
     fy: float
@@ -241,7 +241,9 @@ class Motion:
         arrays = read_npz(path)
         schema = str(arrays.get("schema", "none"))
         if schema != MOTION_SCHEMA:
-            raise InputError(f"{path}: schema {schema!r}; expected {MOTION_SCHEMA!r}. Was it written by monocap capture?")
+            raise InputError(
+                f"{path}: schema {schema!r}; expected {MOTION_SCHEMA!r}. Was it written by monocap capture?"
+            )
         missing = [f.name for f in fields(cls) if f.name not in arrays]
         if missing:
             raise InputError(f"{path}: lacks {', '.join(missing)}; it is damaged or not a monocap motion")
@@ -252,7 +254,7 @@ class Motion:
 
     def camera(self, frame: int = 0) -> Camera:
         """The pinhole camera of one frame."""
-        K = self.K[frame]  # noqa: N806
+        K = self.K[frame]
         width, height = (int(v) for v in self.image_size)
         return Camera(float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2]), width, height)
 

@@ -66,9 +66,7 @@ def _one(
     motion = engine.capture(media, display)
     if media.kind == "image":
         chosen = ("npz", "glb", "obj") if formats is None else formats
-        written = write_photo_outputs(
-            folder, media.path.stem, media, motion, engine.body, chosen, overlay, clock
-        )
+        written = write_photo_outputs(folder, media.path.stem, media, motion, engine.body, chosen, overlay, clock)
         report = folder / f"{media.path.stem}.report.json"
     else:
         chosen = ("npz", "glb") if formats is None else formats

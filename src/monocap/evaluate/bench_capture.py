@@ -26,7 +26,7 @@ def bench_capture(video: Path, preset: Preset, repeats: int) -> dict[str, float 
     started = time.perf_counter()
     runs: list[StageClock] = []
     walls: list[float] = []
-    frames = 0
+    frames, first_s = 0, 0.0
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(repeats + 1):
             engine.clock = clock = StageClock()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monocap import skeletons
 from monocap.fitting.state import PoseState, Skeleton, linearise
 from monocap.geometry import procrustes, rotations
 from monocap.priors import PosePrior
-
-FloatArray = NDArray[np.float64]
+from monocap.types import Array
 
 _JOINT = {name: i for i, name in enumerate(skeletons.get("smplx55").joint_names)}
 _TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 
 
-def hinge_rotation(upper: FloatArray, lower: FloatArray, rest_upper: FloatArray, rest_hinge: FloatArray) -> FloatArray:
+def hinge_rotation(upper: Array, lower: Array, rest_upper: Array, rest_hinge: Array) -> Array:
     """Rotation (…,3,3) of an upper arm or thigh from the directions of both its segments.
 
     ``rest_upper`` goes to ``upper`` (…,3); the twist follows from the bend: the hinge axis is normal to both segments.
@@ -38,9 +36,7 @@ def hinge_rotation(upper: FloatArray, lower: FloatArray, rest_upper: FloatArray,
     return posed @ rest.T
 
 
-def pose_from_hints(
-    skeleton: Skeleton, prior: PosePrior, hints: FloatArray, betas: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def pose_from_hints(skeleton: Skeleton, prior: PosePrior, hints: Array, betas: Array) -> tuple[Array, Array]:
     """Root rotation (T,3,3) and ``body_pose`` (T,63) whose limbs point as the hints (T,N,3; camera axes, m) do."""
     names = skeleton.landmarks.keypoint_names
     at = {name: hints[:, i] for i, name in enumerate(names)}
@@ -74,7 +70,7 @@ def pose_from_hints(
     return root, pose.reshape(len(hints), 63)
 
 
-def translation_from_keypoints(points: FloatArray, keypoints: FloatArray, weight: FloatArray, K: FloatArray) -> FloatArray:
+def translation_from_keypoints(points: Array, keypoints: Array, weight: Array, K: Array) -> Array:
     """Translation (T,3) that best projects ``points`` (T,N,3) m onto ``keypoints`` (T,N,2) px: linear least squares.
 
     Collinearity x − c = f X / Z is linear in the translation once multiplied by Z; weights (T,N) are confidences.
@@ -84,9 +80,7 @@ def translation_from_keypoints(points: FloatArray, keypoints: FloatArray, weight
     u, v = keypoints[..., 0] - K[0, 2], keypoints[..., 1] - K[1, 2]
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
     zero = np.zeros_like(u)
-    rows = np.concatenate(
-        [np.stack([zero + fx, zero, -u], axis=-1), np.stack([zero, zero + fy, -v], axis=-1)], axis=1
-    )
+    rows = np.concatenate([np.stack([zero + fx, zero, -u], axis=-1), np.stack([zero, zero + fy, -v], axis=-1)], axis=1)
     right = np.concatenate([u * z - fx * x, v * z - fy * y], axis=1)
     w = np.concatenate([weight, weight], axis=1)[..., None]
     normal = np.swapaxes(rows, 1, 2) @ (w * rows)
@@ -99,11 +93,11 @@ def translation_from_keypoints(points: FloatArray, keypoints: FloatArray, weight
 def initial_state(
     skeleton: Skeleton,
     prior: PosePrior,
-    keypoints: FloatArray,
-    weight: FloatArray,
-    hints: FloatArray,
-    K: FloatArray,
-    betas: FloatArray,
+    keypoints: Array,
+    weight: Array,
+    hints: Array,
+    K: Array,
+    betas: Array,
 ) -> PoseState:
     """The closed-form start: pose from ``hints`` (T,N,3), then translation from ``keypoints`` (T,N,2) px."""
     root, pose = pose_from_hints(skeleton, prior, hints, betas)
@@ -112,5 +106,5 @@ def initial_state(
     return PoseState(root, pose, transl, betas)
 
 
-def _unit(vector: FloatArray) -> FloatArray:
+def _unit(vector: Array) -> Array:
     return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from monocap import skeletons
 from monocap.bodies import BodyModel
-
-FloatArray = NDArray[np.float64]
+from monocap.types import Array
 
 # keypoint: (bone it hangs on, joint or vertex name it starts from, offset x y z for the left side, weight).
 # Weights: how far the network's idea of the point can be trusted, relative to a wrist.
@@ -70,9 +69,9 @@ class LandmarkModel:
 
     keypoint_names: tuple[str, ...]
     bone: NDArray[np.int64]
-    rest: FloatArray
-    directions: FloatArray
-    weight: FloatArray
+    rest: Array
+    directions: Array
+    weight: Array
     pairs: NDArray[np.int64]
 
 

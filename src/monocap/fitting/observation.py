@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from monocap.errors import InputError
 from monocap.fitting.landmarks import LandmarkModel
 from monocap.fitting.state import PoseState
-from monocap.types import Camera
-
-FloatArray = NDArray[np.float64]
+from monocap.types import Array, Camera
 
 # Keypoints err by about 1 % of the person's extent (spec "what a prototype taught", 3).
 RELATIVE_DEVIATION = 0.01
@@ -21,16 +19,16 @@ REFERENCE_STATURE = 1.70
 
 @dataclass(frozen=True)
 class Observation:
-    """T frames of one person: ``target`` (T,N,2) px, ``weight`` (T,N), ``hints`` (T,N,3) m camera axes, ``K`` (3,3)."""
+    """T frames of one person: ``target`` (T,N,2) px, ``weight`` (T,N), ``hints`` (T,N,3) m; ``K`` (3,3)."""
 
-    target: FloatArray
-    weight: FloatArray
-    hints: FloatArray
-    K: FloatArray
+    target: Array
+    weight: Array
+    hints: Array
+    K: Array
 
     @classmethod
-    def of(cls, points2d: FloatArray, points3d: FloatArray, camera: Camera, marks: LandmarkModel) -> Observation:
-        """From keypoints (T,N,3: px, px, confidence) and hints (T,N,3). Raises InputError if N is not the landmarks'."""
+    def of(cls, points2d: Array, points3d: Array, camera: Camera, marks: LandmarkModel) -> Observation:
+        """From keypoints (T,N,3: px, px, confidence) and hints (T,N,3). Raises InputError for another N."""
         if points2d.shape[1:] != (len(marks.bone), 3):
             raise InputError(f"keypoints have shape {points2d.shape}; expected (T, {len(marks.bone)}, 3)")
         confidence = np.clip(np.nan_to_num(points2d[..., 2]), 0.0, 1.0)
@@ -46,12 +44,12 @@ class Observation:
     def take(self, index: NDArray[np.int64] | slice) -> Observation:
         return Observation(self.target[index], self.weight[index], self.hints[index], self.K)
 
-    def deviation(self, state: PoseState) -> FloatArray:
+    def deviation(self, state: PoseState) -> Array:
         """(T,) px: one standard deviation of a keypoint, from the person's size in the picture at this state."""
         focal = 0.5 * (self.K[0, 0] + self.K[1, 1])
         return RELATIVE_DEVIATION * REFERENCE_STATURE * focal / np.maximum(state.transl[:, 2], 0.3)
 
-    def directions(self, pairs: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+    def directions(self, pairs: NDArray[np.int64]) -> tuple[Array, Array]:
         """Unit hint directions (T,D,3) between keypoint ``pairs`` and their weights (T,D)."""
         a, b = pairs.T
         vector = self.hints[:, b] - self.hints[:, a]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from monocap.bodies import BodyModel
 from monocap.errors import InputError
@@ -19,9 +20,8 @@ from monocap.fitting.state import PoseState, Skeleton, linearise
 from monocap.fitting.terms import Bending, Directions, JointLimits, PosePull, Reprojection, Shape, Term
 from monocap.geometry import rotations
 from monocap.priors import anatomical_prior
-from monocap.types import BodyEstimate, BodyParams, Camera, Keypoints, Track
+from monocap.types import Array, BodyEstimate, BodyParams, Camera, Keypoints, Track
 
-FloatArray = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 WINDOW, OVERLAP = 300, 30
@@ -31,7 +31,7 @@ MEAN_STATURE = 1.70
 
 @dataclass(frozen=True)
 class FitOptions:
-    """What a user may set: ``height`` in metres (None: the adult mean, held loosely) and ``smooth`` (1 = default, 0 = off)."""
+    """What a user may set: ``height`` m (None: the adult mean, held loosely), ``smooth`` (1 = default, 0 = off)."""
 
     height: float | None = None
     smooth: float = 1.0
@@ -51,6 +51,7 @@ class Fitter:
         self.prior = anatomical_prior()
         self.skeleton = Skeleton.of(body, blazepose_landmarks(body))
 
+    @threadpool_limits.wrap(limits=1, user_api="blas")
     def photo(self, keypoints: Keypoints) -> BodyEstimate:
         """One picture (T = 1): several starts, of which the most probable wins.
 
@@ -69,7 +70,8 @@ class Fitter:
         state = solve_shape(self.skeleton, state, terms, self._shape(1.0), 20).state
         return self._estimate(state, seen, np.array([True]), np.array([keypoints.score]))
 
-    def video(self, track: Track, times: FloatArray, progress: Progress | None = None) -> BodyEstimate:
+    @threadpool_limits.wrap(limits=1, user_api="blas")
+    def video(self, track: Track, times: Array, progress: Progress | None = None) -> BodyEstimate:
         """A track through T frames at ``times`` (T,) s → parameters for every frame, one shape.
 
         Frames where the person was not found are bridged by smoothness between the first and last sighting, held
@@ -103,21 +105,19 @@ class Fitter:
         betas = slope * (shape.height - base) / (1.0 + slope @ slope)  # the likeliest betas of that stature
         return initial_state(self.skeleton, self.prior, seen.target, seen.weight, seen.hints, seen.K, betas)
 
-    def _alone(self, seen: Observation, betas: FloatArray) -> PoseState:
+    def _alone(self, seen: Observation, betas: Array) -> PoseState:
         """Every frame on its own: hints first, then keypoints."""
         state = replace(self._start(seen), betas=betas)
         state = solve_frames(self.skeleton, state, self._terms(seen, state, 1.0, 8.0, 0.3), 8).state
         return solve_frames(self.skeleton, state, self._terms(seen, state, 1.0, 5.0, 1.0), 8).state
 
-    def _shape_from(self, seen: Observation) -> FloatArray:
+    def _shape_from(self, seen: Observation) -> Array:
         """One shape from frames spread over the track."""
         state = self._alone(seen, self._start(seen).betas)
         terms = self._terms(seen, state, 1.0, 5.0, 1.0)
         return solve_shape(self.skeleton, state, terms, self._shape(0.5 * len(seen.target)), 12).state.betas
 
-    def _windows(
-        self, state: PoseState, seen: Observation, times: FloatArray, progress: Progress | None
-    ) -> PoseState:
+    def _windows(self, state: PoseState, seen: Observation, times: Array, progress: Progress | None) -> PoseState:
         """Windows over time, each started from its neighbour's result, cross-faded where they overlap."""
         frames = state.frames
         if self.options.smooth == 0.0 or frames < 3:
@@ -170,9 +170,7 @@ class Fitter:
         share = (frames - found[before]) / (found[after] - found[before])
         return _mix(state.take(before), state.take(after), share)
 
-    def _estimate(
-        self, state: PoseState, seen: Observation, valid: NDArray[np.bool_], score: FloatArray
-    ) -> BodyEstimate:
+    def _estimate(self, state: PoseState, seen: Observation, valid: NDArray[np.bool_], score: Array) -> BodyEstimate:
         betas = state.betas
         params = BodyParams(
             betas=betas,
@@ -193,9 +191,7 @@ class Fitter:
         return BodyEstimate(params, np.asarray(joints), valid, confidence, np.where(valid, residual, 0.0))
 
 
-def fit_photo(
-    body: BodyModel, keypoints: Keypoints, camera: Camera, options: FitOptions | None = None
-) -> BodyEstimate:
+def fit_photo(body: BodyModel, keypoints: Keypoints, camera: Camera, options: FitOptions | None = None) -> BodyEstimate:
     """One picture: see `Fitter.photo`."""
     return Fitter(body, camera, options).photo(keypoints)
 
@@ -203,7 +199,7 @@ def fit_photo(
 def fit_video(
     body: BodyModel,
     track: Track,
-    times: FloatArray,
+    times: Array,
     camera: Camera,
     options: FitOptions | None = None,
     progress: Progress | None = None,
@@ -212,7 +208,7 @@ def fit_video(
     return Fitter(body, camera, options).video(track, times, progress)
 
 
-def _mix(a: PoseState, b: PoseState, share: FloatArray) -> PoseState:
+def _mix(a: PoseState, b: PoseState, share: Array) -> PoseState:
     """Between two states frame by frame: shortest path on every rotation, straight line for the translation."""
     mixed = _between(a.local_rotations, b.local_rotations, share[:, None])
     pose = rotations.matrix_to_axis_angle(mixed[:, 1:]).reshape(-1, 63)
@@ -220,7 +216,7 @@ def _mix(a: PoseState, b: PoseState, share: FloatArray) -> PoseState:
     return PoseState(mixed[:, 0], pose, transl, a.betas)
 
 
-def _between(a: FloatArray, b: FloatArray, share: FloatArray) -> FloatArray:
+def _between(a: Array, b: Array, share: Array) -> Array:
     turn = rotations.matrix_to_axis_angle(np.swapaxes(a, -1, -2) @ b)
     return a @ rotations.axis_angle_to_matrix(turn * share[..., None])
 

@@ -6,21 +6,19 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monocap.fitting.state import BODY_JOINTS, FREE_POSE, POSE, UNKNOWNS, Linearised
-
-FloatArray = NDArray[np.float64]
+from monocap.types import Array
 
 
 class Coupling(NamedTuple):
     """Normal equations of the coupling: cost, gradient (T,n), diagonal blocks, A[t,t+1] and A[t,t+2]."""
 
     cost: float
-    gradient: FloatArray
-    hessian: FloatArray
-    next: FloatArray
-    after_next: FloatArray
+    gradient: Array
+    hessian: Array
+    next: Array
+    after_next: Array
 
 
 @dataclass(frozen=True)
@@ -32,12 +30,12 @@ class Smoothness:
     the camera's z, where one camera sees least. ``angular`` rad/s².
     """
 
-    times: FloatArray
+    times: Array
     acceleration: float = 6.3
     depth_factor: float = 0.6
     angular: float = 60.0
 
-    def stencil(self) -> FloatArray:
+    def stencil(self) -> Array:
         """(T-2,3) weights of three consecutive samples that give the second derivative."""
         h0 = np.maximum(np.diff(self.times)[:-1], 1e-3)
         h1 = np.maximum(np.diff(self.times)[1:], 1e-3)
@@ -75,11 +73,11 @@ class Smoothness:
         return Coupling(cost, gradient, hessian, first, second)
 
 
-def _second(values: FloatArray, weights: FloatArray) -> FloatArray:
+def _second(values: Array, weights: Array) -> Array:
     return weights[:, :1] * values[:-2] + weights[:, 1:2] * values[1:-1] + weights[:, 2:] * values[2:]
 
 
-def _adjoint(residual: FloatArray, weights: FloatArray) -> FloatArray:
+def _adjoint(residual: Array, weights: Array) -> Array:
     out = np.zeros((len(residual) + 2, residual.shape[1]))
     out[:-2] += weights[:, :1] * residual
     out[1:-1] += weights[:, 1:2] * residual
@@ -87,7 +85,7 @@ def _adjoint(residual: FloatArray, weights: FloatArray) -> FloatArray:
     return out
 
 
-def _gram(weights: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _gram(weights: Array) -> tuple[Array, Array, Array]:
     """Diagonal and the two upper diagonals of DᵀD for the second-difference operator D."""
     frames = len(weights) + 2
     centre, one, two = np.zeros(frames), np.zeros(frames - 1), np.zeros(frames - 2)

@@ -1,46 +1,43 @@
 """Levenberg–Marquardt on the fit's unknowns: frames alone, frames that share a shape, frames coupled in time.
 
-Normal equations are dense per frame (63 × 63, from analytic Jacobians). What couples frames decides how they are solved:
-nothing → a batch of small systems, each with its own damping; shared betas → Schur complement; smoothness over
+Normal equations are dense per frame (63 × 63, from analytic Jacobians). What couples frames decides how they are
+solved: nothing → a batch of small systems, each with its own damping; shared betas → Schur complement; smoothness over
 time → one banded Cholesky factorisation. All in float64.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, solveh_banded
 
 from monocap.fitting.smoothness import Smoothness
 from monocap.fitting.state import UNKNOWNS, Linearised, PoseState, Skeleton, linearise
 from monocap.fitting.terms import Shape, Term
-
-FloatArray = NDArray[np.float64]
+from monocap.types import Array
 
 _UP, _DOWN, _MAX_DAMPING = 8.0, 0.2, 1e8
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a solve ended: the state, its cost per frame (T,), iterations used."""
+    """Where a solve ended: the state and its cost per frame (T,)."""
 
     state: PoseState
-    cost: FloatArray
-    iterations: int
+    cost: Array
 
 
 class _Normal(NamedTuple):
-    cost: FloatArray  # (T,)
-    gradient: FloatArray  # (T,n)
-    hessian: FloatArray  # (T,n,n)
-    shape_gradient: FloatArray | None  # (B,)
-    shape_hessian: FloatArray | None  # (B,B)
-    mixed: FloatArray | None  # (T,n,B)
+    cost: Array  # (T,)
+    gradient: Array  # (T,n)
+    hessian: Array  # (T,n,n)
+    shape_gradient: Array | None  # (B,)
+    shape_hessian: Array | None  # (B,B)
+    mixed: Array | None  # (T,n,B)
 
 
 def _normal(at: Linearised, terms: Sequence[Term]) -> _Normal:
@@ -60,7 +57,7 @@ def _normal(at: Linearised, terms: Sequence[Term]) -> _Normal:
     return _Normal(cost, gradient, hessian, flat.T @ residual.reshape(-1), flat.T @ flat, transposed @ by_betas)
 
 
-def _damped(hessian: FloatArray, damping: FloatArray) -> FloatArray:
+def _damped(hessian: Array, damping: Array) -> Array:
     """Add damping × diagonal, frame by frame; a floor keeps unobserved unknowns solvable."""
     out = hessian.copy()
     index = np.arange(hessian.shape[-1])
@@ -75,8 +72,7 @@ def solve_frames(
     """Every frame on its own, all in one batch, each with its own damping; betas fixed."""
     normal = _normal(linearise(skeleton, state), terms)
     damping = np.full(state.frames, 1e-2)
-    used = 0
-    for used in range(1, iterations + 1):
+    for _ in range(iterations):
         delta = -np.linalg.solve(_damped(normal.hessian, damping), normal.gradient[..., None])[..., 0]
         trial = state.step(_bounded(delta))
         after = _normal(linearise(skeleton, trial), terms)
@@ -94,7 +90,7 @@ def solve_frames(
         damping = np.clip(damping * np.where(better, _DOWN, _UP), 1e-7, _MAX_DAMPING)
         if np.all((better & (gain < tolerance)) | (damping >= _MAX_DAMPING)):
             break
-    return Outcome(state, normal.cost, used)
+    return Outcome(state, normal.cost)
 
 
 def solve_shape(
@@ -107,10 +103,12 @@ def solve_shape(
 ) -> Outcome:
     """Frames that share ``betas`` and nothing else: the poses are eliminated (Schur complement), then betas solved."""
     normal = _normal(linearise(skeleton, state, with_betas=True), terms)
-    damping, used = 1e-2, 0
+    damping = 1e-2
     prior = shape.normal(state.betas)
-    for used in range(1, iterations + 1):
-        assert normal.mixed is not None and normal.shape_gradient is not None and normal.shape_hessian is not None
+    for _ in range(iterations):
+        assert normal.mixed is not None
+        assert normal.shape_gradient is not None
+        assert normal.shape_hessian is not None
         inner = _damped(normal.hessian, np.full(state.frames, damping))
         solved = np.linalg.solve(inner, np.concatenate([normal.gradient[..., None], normal.mixed], axis=-1))
         by_pose, by_shape = solved[..., 0], solved[..., 1:]
@@ -133,7 +131,7 @@ def solve_shape(
             damping *= _UP
             if damping > _MAX_DAMPING:
                 break
-    return Outcome(state, normal.cost, used)
+    return Outcome(state, normal.cost)
 
 
 def solve_window(
@@ -147,8 +145,8 @@ def solve_window(
     """A run of consecutive frames, coupled by smoothness over time; betas fixed."""
     at = linearise(skeleton, state)
     normal, coupling = _normal(at, terms), smoothness.normal(at)
-    damping, used = 1e-2, 0
-    for used in range(1, iterations + 1):
+    damping = 1e-2
+    for _ in range(iterations):
         diagonal = normal.hessian + coupling.hessian
         gradient = normal.gradient + coupling.gradient
         banded = np.zeros((3 * UNKNOWNS, state.frames * UNKNOWNS))
@@ -172,10 +170,10 @@ def solve_window(
             damping *= _UP
             if damping > _MAX_DAMPING:
                 break
-    return Outcome(state, normal.cost, used)
+    return Outcome(state, normal.cost)
 
 
-def _bounded(delta: FloatArray) -> FloatArray:
+def _bounded(delta: Array) -> Array:
     """At most half a radian and one metre per unknown and step: Gauss–Newton's model holds no farther."""
     limit = np.full(UNKNOWNS, 0.5)
     limit[-3:] = 1.0
@@ -183,8 +181,8 @@ def _bounded(delta: FloatArray) -> FloatArray:
 
 
 @njit(cache=True)
-def _fill_banded(banded: FloatArray, diagonal: FloatArray, first: FloatArray, second: FloatArray) -> None:
-    """Lower banded storage of the block matrix with ``diagonal`` (T,n,n), A[t,t+1] = ``first``, A[t,t+2] = ``second``."""
+def _fill_banded(banded: Array, diagonal: Array, first: Array, second: Array) -> None:
+    """Lower banded storage of blocks ``diagonal`` (T,n,n), A[t,t+1] = ``first``, A[t,t+2] = ``second``."""
     frames, n = diagonal.shape[0], diagonal.shape[1]
     for t in range(frames):
         for column in range(n):

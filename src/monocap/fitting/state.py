@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from monocap.bodies import BodyModel
 from monocap.fitting.landmarks import LandmarkModel
 from monocap.geometry import kinematics, rotations
-
-FloatArray = NDArray[np.float64]
+from monocap.types import Array
 
 BODY_JOINTS = 22
 FREE_JOINTS = tuple(j for j in range(1, BODY_JOINTS) if j not in (10, 11))
@@ -30,16 +29,16 @@ UNKNOWNS = TRANSL.stop
 class PoseState:
     """Poses of T frames: ``root`` (T,3,3) rotation, ``body_pose`` (T,63) rad, ``transl`` (T,3) m; ``betas`` (B,)."""
 
-    root: FloatArray
-    body_pose: FloatArray
-    transl: FloatArray
-    betas: FloatArray
+    root: Array
+    body_pose: Array
+    transl: Array
+    betas: Array
 
     @property
     def frames(self) -> int:
         return len(self.root)
 
-    def step(self, delta: FloatArray, betas: FloatArray | None = None) -> PoseState:
+    def step(self, delta: Array, betas: Array | None = None) -> PoseState:
         """The state moved by ``delta`` (T,63) in the order ROOT, POSE, TRANSL, and optionally by ``betas`` (B,)."""
         pose = self.body_pose.copy()
         pose[:, FREE_POSE] += delta[:, POSE]
@@ -64,7 +63,7 @@ class PoseState:
         )
 
     @property
-    def local_rotations(self) -> FloatArray:
+    def local_rotations(self) -> Array:
         """(T,22,3,3) rotations of the root and the 21 body joints, each in its parent's frame."""
         pose = rotations.axis_angle_to_matrix(self.body_pose.reshape(-1, 21, 3))
         return np.concatenate([self.root[:, None], pose], axis=1)
@@ -75,8 +74,8 @@ class Skeleton:
     """What of a body the fit needs: 22 joints and the landmarks, linear in ``betas``."""
 
     parents: NDArray[np.int64]
-    joints: FloatArray  # (22,3)
-    joint_directions: FloatArray  # (22,3,B)
+    joints: Array  # (22,3)
+    joint_directions: Array  # (22,3,B)
     landmarks: LandmarkModel
 
     @classmethod
@@ -99,11 +98,11 @@ class Linearised:
     """
 
     state: PoseState
-    joints: FloatArray
-    points: FloatArray
-    d_joints: FloatArray
-    d_points: FloatArray
-    b_points: FloatArray | None
+    joints: Array
+    points: Array
+    d_joints: Array
+    d_points: Array
+    b_points: Array | None
 
 
 def linearise(skeleton: Skeleton, state: PoseState, with_betas: bool = False) -> Linearised:
@@ -113,14 +112,16 @@ def linearise(skeleton: Skeleton, state: PoseState, with_betas: bool = False) ->
     rest_marks = marks.rest + marks.directions @ state.betas
     # A joint does not move with its own rotation, so both joints and landmarks are points on bones.
     bones = np.concatenate([np.arange(BODY_JOINTS), marks.bone])
-    shape = {}
-    if with_betas:
-        shape = {
-            "joint_dirs": skeleton.joint_directions,
-            "point_dirs": np.concatenate([skeleton.joint_directions, marks.directions]),
-        }
+    directions = skeleton.joint_directions if with_betas else None
+    point_directions = np.concatenate([directions, marks.directions]) if directions is not None else None
     posed = kinematics.points_jacobian(
-        state.local_rotations, rest_joints, skeleton.parents, bones, np.concatenate([rest_joints, rest_marks]), **shape
+        state.local_rotations,
+        rest_joints,
+        skeleton.parents,
+        bones,
+        np.concatenate([rest_joints, rest_marks]),
+        joint_dirs=directions,
+        point_dirs=point_directions,
     )
     body = posed.rotations[:, :, :, 1:]
     body = kinematics.chain_to_axis_angle(body, state.body_pose.reshape(-1, BODY_JOINTS - 1, 3))

@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 
 from monocap.fitting.state import FREE_POSE, POSE, UNKNOWNS, Linearised
 from monocap.priors import PosePrior
-
-FloatArray = NDArray[np.float64]
+from monocap.types import Array
 
 
 @dataclass(frozen=True)
 class Rows:
     """Weighted residuals (T,R), Jacobians by frame unknowns (T,R,63) and by betas (T,R,B) or None; ``cost`` (T,)."""
 
-    residual: FloatArray
-    jacobian: FloatArray
-    by_betas: FloatArray | None
-    cost: FloatArray
+    residual: Array
+    jacobian: Array
+    by_betas: Array | None
+    cost: Array
 
 
 class Term(Protocol):
@@ -40,10 +39,10 @@ class Reprojection:
     standard deviation, usually 1 % of the person's extent; ``cutoff``: where errors stop to count, in deviations.
     """
 
-    target: FloatArray
-    weight: FloatArray
-    K: FloatArray
-    deviation: FloatArray
+    target: Array
+    weight: Array
+    K: Array
+    deviation: Array
     cutoff: float
 
     def rows(self, at: Linearised) -> Rows:
@@ -77,8 +76,8 @@ class Directions:
     ``target`` (T,D,3); ``weight`` (T,D); ``pairs`` (D,2) landmark indices; ``deviation`` in radians.
     """
 
-    target: FloatArray
-    weight: FloatArray
+    target: Array
+    weight: Array
     pairs: NDArray[np.int64]
     deviation: float
 
@@ -127,7 +126,7 @@ class JointLimits:
         return _diagonal(beyond / self.deviation, (beyond != 0) / self.deviation)
 
 
-# Columns of body_pose where bending the wrong way is positive after the sign (left and right elbow about y, knees about x).
+# Columns of body_pose that are positive, after the sign, when bent the wrong way: elbows about y, knees about x.
 _BENDS = ((17 * 3 + 1, 1.0), (18 * 3 + 1, -1.0), (3 * 3, -1.0), (4 * 3, -1.0))
 
 
@@ -149,7 +148,7 @@ class Bending:
         return Rows(residual, jacobian, None, 0.5 * np.sum(residual**2, axis=1))
 
 
-def _diagonal(residual: FloatArray, slope: FloatArray | NDArray[np.bool_]) -> Rows:
+def _diagonal(residual: Array, slope: Array | NDArray[np.bool_]) -> Rows:
     """Rows that each depend on one entry of the free pose only."""
     frames, count = residual.shape
     jacobian = np.zeros((frames, count, UNKNOWNS))
@@ -170,13 +169,13 @@ class Shape:
     strength: float
     height: float
     height_deviation: float
-    sole_to_crown: tuple[float, FloatArray]
+    sole_to_crown: tuple[float, Array]
 
-    def normal(self, betas: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+    def normal(self, betas: Array) -> tuple[float, Array, Array]:
         """Cost, gradient (B,) and Hessian (B,B)."""
         base, slope = self.sole_to_crown
         error = (base + slope @ betas - self.height) / self.height_deviation
         row = slope / self.height_deviation
-        cost = 0.5 * self.strength * float(betas @ betas) + 0.5 * self.strength * error**2
+        cost = 0.5 * self.strength * float(betas @ betas + error**2)
         gradient = self.strength * (betas + error * row)
         return cost, gradient, self.strength * (np.eye(len(betas)) + np.outer(row, row))

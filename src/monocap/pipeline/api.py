@@ -17,7 +17,11 @@ from monocap.types import Motion
 
 
 def capture(
-    source: str | os.PathLike[str], settings: CaptureSettings | None = None, *, progress: Progress = silent, **options: Any
+    source: str | os.PathLike[str],
+    settings: CaptureSettings | None = None,
+    *,
+    progress: Progress = silent,
+    **options: Any,
 ) -> Motion:
     """Capture a photo or video file.
 

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from monocap import skeletons
 from monocap.bodies import BodyModel
-from monocap.types import BodyEstimate, Camera, Motion, Track
-
-FloatArray = NDArray[np.float64]
+from monocap.types import Array, BodyEstimate, Camera, Motion, Track
 
 _FEET = ("left_ankle", "right_ankle", "left_foot", "right_foot")
 _SOLE = 0.05  # m: the ball of the foot is this far above the ground when it stands
@@ -23,7 +21,7 @@ def assemble(
     camera: Camera,
     fps: float,
     frame_index: NDArray[np.int64],
-    times: FloatArray,
+    times: Array,
     people: Sequence[tuple[Track, BodyEstimate]],
 ) -> Motion:
     """One `Motion` of P people over T frames (`frame_index`, `times` (T,) s); P = 0 is a valid, empty motion."""
@@ -32,7 +30,7 @@ def assemble(
     betas = body.shapedirs.shape[2]
     joints = len(body.joint_names)
 
-    def stack(values: list[FloatArray], *shape: int) -> FloatArray:
+    def stack(values: list[Array], *shape: int) -> Array:
         return np.stack(values).astype(np.float64) if values else np.zeros((0, *shape))
 
     estimates = [estimate for _, estimate in people]
@@ -66,8 +64,8 @@ def assemble(
     )
 
 
-def world_from_camera(body: BodyModel, joints: FloatArray, valid: NDArray[np.bool_]) -> FloatArray:
-    """(4,4) from camera to world for a level, still camera: y up, the ground under the lowest feet, camera above the origin.
+def world_from_camera(body: BodyModel, joints: Array, valid: NDArray[np.bool_]) -> Array:
+    """(4,4) from camera to world for a level, still camera: y up, ground under the lowest feet, x and z the camera's.
 
     ``joints`` (P,T,J,3) camera frame. The lowest 5 % of foot heights stand on the ground, so that a single bad
     frame does not lift everybody.

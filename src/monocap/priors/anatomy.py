@@ -15,11 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monocap import skeletons
-
-FloatArray = NDArray[np.float64]
+from monocap.types import Array
 
 # joint: (lower x, y, z), (upper x, y, z), mean, standard deviation. Left side and middle; the right is mirrored.
 _TABLE: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], tuple[float, ...]]] = {
@@ -45,10 +43,10 @@ _MIRROR = np.array([1.0, -1.0, -1.0])
 class PosePrior:
     """Independent limits and Gaussians over ``body_pose``: ``lower, upper, mean, deviation`` (21,3) radians."""
 
-    lower: FloatArray
-    upper: FloatArray
-    mean: FloatArray
-    deviation: FloatArray
+    lower: Array
+    upper: Array
+    mean: Array
+    deviation: Array
 
 
 def anatomical_prior() -> PosePrior:
