@@ -1,4 +1,4 @@
-"""What a person wears, as colour histograms: enough to tell two people apart when they cross or come back."""
+"""What a person looks like, as colour histograms: enough to tell two people apart when they cross or come back."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ _PARTS = (
     ("left_shoulder", "right_shoulder", "right_hip", "left_hip"),
     ("left_hip", "right_hip", "right_knee", "left_knee"),
 )
+_HEAD = ("nose", "left_ear", "right_ear")
+_HEAD_SIZE = 0.5  # side of the head's square over the length of the torso
 # a and b of ordinary clothes stay near grey; bins over all of -127..127 would hardly ever be used
 _RANGES = (0, 256, 128 - 48, 128 + 48, 128 - 48, 128 + 48)
 
 
 def describe(image_rgb: Array, coco: Array) -> Array:
-    """(2,216) histograms of chest and thighs, each summing to 1; a part that lies outside of the picture is zero.
+    """(3,216) histograms of chest, thighs and head, each summing to 1; a part outside of the picture is zero.
 
     ``image_rgb`` (H,W,3) uint8; ``coco`` (17,≥2) COCO keypoints in pixels.
     """
@@ -33,6 +35,11 @@ def describe(image_rgb: Array, coco: Array) -> Array:
         corners = np.asarray(coco, float)[skeleton.indices(names), :2]
         middle = corners.mean(0)
         parts.append(_histogram(image_rgb, middle + 0.8 * (corners - middle)))
+    points = np.asarray(coco, float)[:, :2]
+    head = points[skeleton.indices(_HEAD)].mean(0)
+    chest = points[skeleton.indices(_PARTS[0])]
+    half = _HEAD_SIZE / 2 * np.linalg.norm(chest[:2].mean(0) - chest[2:].mean(0))
+    parts.append(_histogram(image_rgb, head + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])))
     return np.stack(parts)
 
 

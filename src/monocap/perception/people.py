@@ -52,7 +52,7 @@ class PeopleDetector:
         found = self._look(image, _USUAL)
         if thorough or not self._settled(found, width, height):
             found = _merge([found, self._look(image, _SMALL)])
-            if thorough or not len(found.scores) or found.scores[0] < self.min_score:
+            if thorough or (max(width, height) > _LARGE and not (found.scores >= self.min_score).any()):
                 found = _merge([found, self._look(image, _LARGE)])
         if thorough and max(width, height) > _LARGE:
             found = _merge([found, *self._tiles(image)])

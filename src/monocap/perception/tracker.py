@@ -2,7 +2,7 @@
 
 Each frame is looked at where the last one's alignment points say (`Roi`), which is cheap and steady. The detector
 looks at the whole picture only now and then, when the landmarks become doubtful, and while somebody else is near:
-then position and clothes decide who is who. This class follows one person; several people are several `Subject`
+then position and looks decide who is who. This class follows one person; several people are several `Subject`
 states against one list of detections.
 """
 
@@ -19,6 +19,7 @@ from monocap.perception import appearance, people
 from monocap.perception.blazepose import SKELETON, BlazePose, PoseResult
 from monocap.perception.people import PeopleDetector
 from monocap.perception.roi import Roi, from_detection
+from monocap.perception.sides import keep_sides
 from monocap.skeletons import mapping
 from monocap.types import Detections, Frame, Keypoints
 
@@ -28,21 +29,28 @@ _MIN_SCORE = 0.5  # the network's own "there is a person"
 _MIN_PEAK = 0.3  # mean heatmap peak; people give 0.5–0.95, an empty room up to 0.2
 _SURE_PEAK = 0.5  # believed although the detector sees nobody there
 _JUMP = 0.35  # of the region's side: people do not move so far between two frames
-_SAME_CLOTHES = 0.55  # similarity from which somebody who is back may be the subject
-_OTHER_CLOTHES = 0.2  # this much more similar, somebody else is the subject and we drifted
+_SAME_LOOKS = (0.5, 0.85, 60)  # similarity asked of somebody found again: at once, at most, after so many frames
+_REACH = (0.3, 0.06)  # of the region's side: how far a lost person may be at once, and how much farther per frame
+_OTHER_LOOKS = 0.2  # this much more similar, somebody else is the subject and we drifted
+_TRIAL = 15  # frames in which a person found again must go on looking like the subject
+_LENIENT = 0.08  # so much less similar it may look meanwhile
+_COAST = 12  # frames after a loss in which all turns are tried
 _NEAR = 1.0  # of the region's side: others nearer than this are watched in every frame
 _STEADY = 0.02  # of the region's side: smaller changes of the region are jitter
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is known of a followed person: where to look next, where it was, and what it wears."""
+    """What is known of a followed person: where to look next, where it was, and what it looks like."""
 
     roi: Roi
-    coco: Array  # (17,3) pixels, confidence
+    points: Array  # (33,3) pixels, confidence
     velocity: Array  # (2,) pixels per frame
-    clothes: Array
+    looks: Array  # see `appearance.describe`
     lost: int = 0  # frames since it was last seen
+    gap: int = 0  # how long it had been lost when it was found again
+    trial: int = 0  # frames in which it must still prove to be the same person
+    votes: int = 1  # see `keep_sides`
 
 
 class PersonTracker:
@@ -92,8 +100,12 @@ class PersonTracker:
         if result is None:
             self.subject = replace(subject, lost=subject.lost + 1)
             return None
-        self.subject = _follow(subject, result, image, learn=not self._others_near)
-        return result.keypoints
+        followed = _follow(subject, result, image, learn=not self._others_near)
+        if followed is None:
+            self.subject = replace(subject, lost=max(subject.gap, 1), gap=0, trial=0)
+            return None
+        self.subject, keypoints = followed
+        return keypoints
 
     def _start(self, image: Array) -> Keypoints | None:
         """Look for somebody to follow: the most prominent person in whom the landmark network believes too."""
@@ -104,7 +116,8 @@ class PersonTracker:
             if result is not None:
                 coco = to_coco(result.keypoints)
                 roi = result.next_roi
-                self.subject = Subject(roi, coco, np.zeros(2), appearance.describe(image, coco))
+                looks = appearance.describe(image, coco)
+                self.subject = Subject(roi, result.keypoints.points2d, np.zeros(2), looks)
                 self._note_others(found, coco, roi)
                 return result.keypoints
             rest = np.arange(len(found.scores)) != best
@@ -122,15 +135,21 @@ class PersonTracker:
                 result = self._settle(image, found, best)
                 if result is not None and self._likeness(image, subject, to_coco(result.keypoints)) <= 0:
                     result = None
+            if result is None and subject.lost < _COAST:
+                result = self._coast(image, subject)
+                if result is not None and any(
+                    people.same_person(to_coco(result.keypoints), k) for k in found.keypoints
+                ):
+                    result = None  # that one was just judged to be somebody else
         else:
             result = followed
             coco = to_coco(followed.keypoints)
             own = next((i for i, k in enumerate(found.keypoints) if people.same_person(coco, k)), None)
             if best is not None and best != own:
                 # somebody else fits better: did the region drift to another person?
-                mine = appearance.similarity(subject.clothes, appearance.describe(image, coco))
-                theirs = appearance.similarity(subject.clothes, appearance.describe(image, found.keypoints[best]))
-                if likes[best] > 0 and theirs > mine + _OTHER_CLOTHES:
+                mine = appearance.similarity(subject.looks, appearance.describe(image, coco))
+                theirs = appearance.similarity(subject.looks, appearance.describe(image, found.keypoints[best]))
+                if likes[best] > 0 and theirs > mine + _OTHER_LOOKS:
                     result = self._settle(image, found, best) or followed
             elif own is None and followed.peak < _SURE_PEAK:
                 result = None
@@ -138,16 +157,29 @@ class PersonTracker:
             self._note_others(found, to_coco(result.keypoints), result.next_roi)
         return result
 
+    def _coast(self, image: Array, subject: Subject) -> PoseResult | None:
+        """Just lost, and the detector sees nobody who fits: somersaults and falls outrun the region's turning.
+
+        Looks where the subject would be by now, turned all ways; only a sharp answer counts.
+        """
+        center = subject.roi.center + subject.velocity * (subject.lost + 1)
+        ahead = replace(subject.roi, center=center)
+        tries = [self._estimate(image, ahead.turned(angle)) for angle in (0, np.pi / 2, np.pi, -np.pi / 2)]
+        sharp = [look for look in tries if look is not None and look.peak > _SURE_PEAK]
+        near = [look for look in sharp if self._likeness(image, subject, to_coco(look.keypoints)) > 0]
+        return max(near, key=lambda look: look.peak, default=None)
+
     def _likeness(self, image: Array, subject: Subject, coco: Array) -> float:
         """How well a detected person fits the subject; 0 or less: not the same person."""
-        clothes = appearance.similarity(subject.clothes, appearance.describe(image, coco))
+        looks = appearance.similarity(subject.looks, appearance.describe(image, coco))
         frames = subject.lost + 1
-        moved = _centre(coco) - _centre(subject.coco) - subject.velocity * min(frames, 3)
+        moved = _centre(coco) - _centre(_coco(subject.points)) - subject.velocity * min(frames, 3)
         distance = float(np.linalg.norm(moved)) / subject.roi.size
-        reach = 0.25 + 0.05 * frames  # where it may have gone grows with time
-        if frames <= 3 and distance < reach:
-            return 1 - distance + clothes - 0.3  # just seen here: clothes matter less, light may change
-        return clothes - _SAME_CLOTHES - 0.2 * max(0.0, min(distance / reach, 1) - 0.5)
+        reach = _REACH[0] + _REACH[1] * frames
+        if distance >= reach:
+            return looks - _SAME_LOOKS[1]
+        here = max(0.0, 1 - distance / reach) * max(0.0, 1 - frames / _COAST)
+        return looks - _needed(frames) + here  # just seen here: looks matter less, light and view may change
 
     def _settle(self, image: Array, found: Detections, index: int) -> PoseResult | None:
         """Landmarks of a detected person: a first look, and a second one where the first says."""
@@ -175,9 +207,13 @@ class PersonTracker:
 
 def to_coco(keypoints: Keypoints) -> Array:
     """(17,3) COCO keypoints of BlazePose ones: all of COCO's are among them."""
+    return _coco(keypoints.points2d)
+
+
+def _coco(points: Array) -> Array:
     source, target = mapping(SKELETON, "coco17")
     coco = np.zeros((17, 3))
-    coco[target] = keypoints.points2d[source]
+    coco[target] = points[source]
     return coco
 
 
@@ -187,21 +223,48 @@ def _centre(coco: Array) -> Array:
 
 
 def _continues(subject: Subject, result: PoseResult) -> bool:
-    moved = np.linalg.norm(_centre(to_coco(result.keypoints)) - _centre(subject.coco))
+    moved = np.linalg.norm(_centre(to_coco(result.keypoints)) - _centre(_coco(subject.points)))
     return bool(moved < _JUMP * subject.roi.size and 0.4 < result.next_roi.size / subject.roi.size < 2.5)
 
 
-def _follow(subject: Subject, result: PoseResult, image: Array, learn: bool) -> Subject:
-    """The subject's state after a frame in which it was seen; ``learn``: its clothes may be looked at."""
+def _needed(frames: int) -> float:
+    """How similar somebody must look to be the subject that was lost so many frames ago."""
+    soon, late, when = _SAME_LOOKS
+    return soon + (late - soon) * min(frames / when, 1)
+
+
+def _follow(subject: Subject, result: PoseResult, image: Array, learn: bool) -> tuple[Subject, Keypoints] | None:
+    """State and keypoints after a frame in which the subject was seen; ``learn``: its looks may be learnt.
+
+    None if somebody found again turns out, seen better, to look too different.
+    """
     coco = to_coco(result.keypoints)
-    velocity = np.zeros(2)
-    clothes = subject.clothes
-    if subject.lost == 0:
-        velocity = 0.5 * subject.velocity + 0.5 * (_centre(coco) - _centre(subject.coco))
-        if learn:
-            clothes = 0.95 * clothes + 0.05 * appearance.describe(image, coco)
-    roi = steady(subject.roi, result.next_roi) if subject.lost == 0 else result.next_roi
-    return Subject(roi, coco, velocity, clothes)
+    looks = appearance.describe(image, coco)
+    if subject.lost:  # found again just now: nothing of the last frame is a guide
+        return replace(
+            subject,
+            roi=result.next_roi,
+            points=result.keypoints.points2d,
+            velocity=np.zeros(2),
+            lost=0,
+            gap=subject.lost,
+            trial=_TRIAL if subject.lost > _COAST else 0,
+        ), result.keypoints
+    if subject.trial:
+        if appearance.similarity(subject.looks, looks) < _needed(subject.gap) - _LENIENT:
+            return None
+        learn = False
+    keypoints, votes = keep_sides(result.keypoints, subject.points, subject.votes)
+    moved = _centre(coco) - _centre(_coco(subject.points))
+    return replace(
+        subject,
+        roi=steady(subject.roi, result.next_roi),
+        points=keypoints.points2d,
+        velocity=0.5 * subject.velocity + 0.5 * moved,
+        looks=0.95 * subject.looks + 0.05 * looks if learn else subject.looks,
+        trial=max(subject.trial - 1, 0),
+        votes=votes,
+    ), keypoints
 
 
 def steady(old: Roi, new: Roi) -> Roi:
