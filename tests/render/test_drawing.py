@@ -82,7 +82,13 @@ def test_overlay_changes_the_bodies_pixels_only(rng: np.random.Generator) -> Non
 def test_overlay_of_bodies_at_and_beyond_the_borders() -> None:
     image = np.full((CAMERA.height, CAMERA.width, 3), 9, np.uint8)
     vertices, faces = sphere(0.5, 12)
-    for place, visible in (((0, 0, -3), False), ((90, 0, 3), False), ((-1.5, 0, 3), True), ((0, 0, 0.2), True)):
+    for place, visible in (
+        ((0, 0, -3), False),
+        ((90, 0, 3), False),
+        ((-1.5, 0, 3), True),
+        ((0, 0, 0.52), True),
+        ((0, 0, 0.2), False),
+    ):
         changed = (overlay(image, [Mesh(moved(vertices, *place), faces)], CAMERA) != image).any()
         assert changed == visible, place
     np.testing.assert_array_equal(overlay(image, [], CAMERA), image)

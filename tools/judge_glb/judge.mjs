@@ -23,25 +23,38 @@ const validator = {
   messages: report.issues.messages.map((m) => `${m.code} ${m.pointer ?? ""}: ${m.message}`),
 };
 
-let gltf;
+// process.exit would cut off what a pipe has not taken yet
+process.exitCode = validator.errors > 0 ? 1 : 0;
 try {
-  gltf = await new GLTFLoader().parseAsync(bytes.buffer, "");
+  console.log(JSON.stringify({ validator, ...(await play()) }));
 } catch (error) {
   console.log(JSON.stringify({ validator, three: String(error) }));
-  process.exit(1);
-}
-const mixer = new THREE.AnimationMixer(gltf.scene);
-for (const clip of gltf.animations) {
-  const action = mixer.clipAction(clip);
-  action.setLoop(THREE.LoopOnce);
-  action.clampWhenFinished = true;
-  action.play();
+  process.exitCode = 1;
 }
 
-function people() {
+async function play() {
+  const gltf = await new GLTFLoader().parseAsync(bytes.buffer, "");
+  const mixer = new THREE.AnimationMixer(gltf.scene);
+  for (const clip of gltf.animations) {
+    const action = mixer.clipAction(clip);
+    action.setLoop(THREE.LoopOnce);
+    action.clampWhenFinished = true;
+    action.play();
+  }
+  const rest = people(gltf.scene);
+  return {
+    rest,
+    times: times.map(Number).map((time) => {
+      mixer.setTime(time);
+      return { time, people: people(gltf.scene) };
+    }),
+  };
+}
+
+function people(scene) {
   const found = [];
-  gltf.scene.updateMatrixWorld(true);
-  gltf.scene.traverse((mesh) => {
+  scene.updateMatrixWorld(true);
+  scene.traverse((mesh) => {
     if (!mesh.isSkinnedMesh) return;
     const joints = mesh.skeleton.bones.map((bone) => bone.getWorldPosition(new THREE.Vector3()).toArray());
     const box = new THREE.Box3();
@@ -53,10 +66,3 @@ function people() {
   });
   return found;
 }
-
-const played = times.map(Number).map((time) => {
-  mixer.setTime(time);
-  return { time, people: people() };
-});
-console.log(JSON.stringify({ validator, rest: people(), times: played }));
-process.exit(validator.errors > 0 ? 1 : 0);

@@ -37,7 +37,8 @@ def overlay(
     """Shaded bodies over a picture, with soft edges; nearer bodies hide farther ones.
 
     ``image`` (H,W,3) uint8 RGB, the size of ``camera``; ``meshes`` in the camera frame, metres; ``alpha`` 0–1, how
-    opaque the bodies are. Returns a new (H,W,3) uint8 RGB. Only the box around the bodies is worked on.
+    opaque the bodies are. Returns a new (H,W,3) uint8 RGB. Only the box around the bodies is worked on. Bodies are
+    closed surfaces: triangles seen from behind are not drawn, so a body around the camera is not seen.
 
     Raises InputError when the sizes differ or the image is not RGB uint8.
     """
@@ -55,7 +56,7 @@ def overlay(
         return out
     x0, y0, x1, y1 = box
     window = Camera(camera.fx, camera.fy, camera.cx - x0, camera.cy - y0, x1 - x0, y1 - y0)
-    drawing = draw(meshes, window, light=light)
+    drawing = draw(meshes, window, light=light, cull=True)
     _blend(out[y0:y1, x0:x1], drawing.colour, drawing.coverage, float(alpha))
     return out
 

@@ -41,11 +41,11 @@ class Light:
     ``sky`` and ``ground`` are linear intensities: a white surface that faces key and sky shows key + sky.
     """
 
-    towards: tuple[float, float, float] = (-0.45, -0.75, -0.65)
+    towards: tuple[float, float, float] = (-0.6, -0.75, -0.45)
     up: tuple[float, float, float] = (0.0, -1.0, 0.0)
-    key: float = 0.72
-    sky: float = 0.38
-    ground: float = 0.16
+    key: float = 0.82
+    sky: float = 0.3
+    ground: float = 0.12
 
 
 @dataclass(frozen=True)
@@ -125,11 +125,13 @@ def draw(
     light: Light | None = None,
     supersample: int = 2,
     near: float = NEAR,
+    cull: bool = False,
 ) -> Drawing:
     """Draw meshes with a pinhole camera, the nearest in front, with soft edges (``supersample``² samples a pixel).
 
     Inside a surface one sample is shaded per pixel; where the samples of a pixel disagree (outlines, an arm before
-    the chest) all are shaded and averaged. Raises InputError as `monocap.render.raster.rasterise` does.
+    the chest) all are shaded and averaged. ``cull`` leaves out triangles seen from behind: the same picture of closed
+    meshes in half the time. Raises InputError as `monocap.render.raster.rasterise` does.
     """
     light = light or Light()
     n = int(supersample)
@@ -143,7 +145,7 @@ def draw(
     offset = (n - 1) / 2  # the centre of an n × n block of samples is the centre of the pixel
     cx, cy = camera.cx * n + offset, camera.cy * n + offset
     fine = Camera(camera.fx * n, camera.fy * n, cx, cy, camera.width * n, camera.height * n)
-    buffers = rasterise(scene.vertices, scene.faces, fine, near=near)
+    buffers = rasterise(scene.vertices, scene.faces, fine, near=near, cull=cull)
     _resolve(
         n,
         buffers.face,
