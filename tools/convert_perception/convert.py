@@ -3,6 +3,8 @@
 Needs the environment of ``requirements.txt``; see README.md.
 """
 
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import argparse
@@ -155,6 +157,14 @@ def number(model: onnx.ModelProto) -> None:
     graph.initializer.extend(tensors)
 
 
+def read(path: Path) -> np.ndarray:
+    """A photograph as RGB uint8."""
+    picture = cv2.imread(str(path))
+    if picture is None:
+        sys.exit(f"{path}: not a picture")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
 def session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -194,7 +204,7 @@ def parity(
             theirs.set_tensor(slot, x)
             theirs.invoke()
             want = [theirs.get_tensor(d["index"]) for d in theirs.get_output_details()]
-            got = ours.run(None, {"image": x})
+            got = [np.asarray(value) for value in ours.run(None, {"image": x})]
             for name, a, b in zip(source.outputs, want, got, strict=True):
                 difference = np.abs(a - b)
                 if name == "landmarks":
@@ -221,7 +231,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
     paths = sorted(p for p in arguments.pictures.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
-    pictures = [cv2.cvtColor(cv2.imread(str(p)), cv2.COLOR_BGR2RGB) for p in paths]
+    pictures = [read(p) for p in paths]
     if not pictures:
         sys.exit(f"{arguments.pictures}: no pictures")
     arguments.output.mkdir(parents=True, exist_ok=True)

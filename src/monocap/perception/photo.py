@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monocap.errors import InputError
-from monocap.media.crops import check_image
+from monocap.media.crops import check_image, transform_points
 from monocap.perception import people
 from monocap.perception.blazepose import BlazePose, PoseResult, Variant
 from monocap.perception.people import PeopleDetector
@@ -27,7 +27,6 @@ Preset = Literal["fast", "accurate"]
 _VARIANTS: dict[str, Variant] = {"fast": "lite", "accurate": "heavy"}
 _MIN_SCORE = 0.5
 _MIN_PEAK = 0.35
-_DOUBTFUL = 0.12  # detector score: below the usual limit, but worth the landmark network's opinion
 _JITTER = ((0.0, 0.0, 0.0, 1.0), (0.03, 0.01, 0.12, 1.04), (-0.03, 0.01, -0.12, 0.97), (0.01, -0.03, 0.06, 0.94))
 _JITTER += ((-0.01, 0.03, -0.06, 1.08),)  # shift x, y (of the side), turn (rad), scale
 
@@ -58,14 +57,31 @@ def find_person_keypoints(
     detector = detector or PeopleDetector(threads)
     blazepose = blazepose or BlazePose(_VARIANTS[preset], threads)
     height, width = image.shape[:2]
-    found = detector.detect(image, thorough=True)
-    while (index := people.subject(found, width, height)) is not None:
-        result = search(image, found.boxes[index], found.keypoints[index], blazepose)
-        if result is not None:
-            return average(image, result, blazepose, jittered, want_mask).keypoints
-        rest = np.arange(len(found.scores)) != index
-        found = Detections(found.boxes[rest], found.scores[rest], found.keypoints[rest])
+    for quarters in (0, 2, 1, 3):  # the detector knows few people who hang upside down: turn the picture for it
+        found = _detect_turned(image, detector, quarters)
+        while (index := people.subject(found, width, height)) is not None:
+            result = search(image, found.boxes[index], found.keypoints[index], blazepose)
+            if result is not None:
+                return average(image, result, blazepose, jittered, want_mask).keypoints
+            rest = np.arange(len(found.scores)) != index
+            found = Detections(found.boxes[rest], found.scores[rest], found.keypoints[rest])
     return None
+
+
+def _detect_turned(image: Array, detector: PeopleDetector, quarters: int) -> Detections:
+    """People found in the picture after so many quarter turns anticlockwise, in pixels of the upright picture."""
+    if quarters == 0:
+        return detector.detect(image, thorough=True)
+    found = detector.detect(np.ascontiguousarray(np.rot90(image, quarters)))
+    angle = quarters * np.pi / 2
+    c, s = round(np.cos(angle)), round(np.sin(angle))
+    linear = np.array([[c, -s], [s, c]])
+    middle_turned = (np.array(image.shape[1::-1] if quarters % 2 == 0 else image.shape[:2]) - 1) / 2
+    middle = (np.array(image.shape[1::-1]) - 1) / 2
+    back = np.column_stack([linear, middle - linear @ middle_turned])
+    points = np.dstack([transform_points(back, found.keypoints[:, :, :2]), found.keypoints[:, :, 2]])
+    corners = np.stack([transform_points(back, found.boxes[:, i : i + 2]) for i in (0, 2)])
+    return Detections(np.hstack([corners.min(0), corners.max(0)]), found.scores, points)
 
 
 def search(image_rgb: Array, box: Array, keypoints: Array, blazepose: BlazePose) -> PoseResult | None:
