@@ -21,8 +21,8 @@ JUDGE = Path(__file__).resolve().parents[2] / "tools" / "judge_glb"
 
 def judge(path: Path, times: list[float]) -> dict[str, Any]:
     if not shutil.which("node") or not (JUDGE / "node_modules").is_dir():
-        reason = "needs node, and `npm ci --prefix tools/judge_glb` once"
-        if os.environ.get("CI"):
+        reason = "needs node, and `npm ci --prefix tools/judge_glb` once; in CI, MONOCAP_JUDGES=absent goes without"
+        if os.environ.get("CI") and os.environ.get("MONOCAP_JUDGES") != "absent":
             pytest.fail(reason)
         pytest.skip(reason)
     command = ["node", "judge.mjs", str(path.resolve()), *map(str, times)]

@@ -176,6 +176,18 @@ def test_what_is_no_video_is_told_in_one_line(kind: str, tmp_path: Path) -> None
     assert path.name in str(caught.value)
 
 
+def test_a_shape_that_changes_on_the_way(tmp_path: Path) -> None:
+    first = make(tmp_path / "a.h264", clip(5)).read_bytes()
+    second = make(tmp_path / "b.h264", clip(5, 64, 64)).read_bytes()
+    (tmp_path / "c.h264").write_bytes(first + second)
+    media = open_media(tmp_path / "c.h264")  # a bare stream: no index, no length
+    frames = list(media)
+    assert len(frames) == 10
+    assert {f.image.shape for f in frames} == {(48, 64, 3)}
+    assert (np.diff([f.time for f in frames]) > 0).all()
+    assert any("shape changes" in w for w in media.warnings)
+
+
 def test_play_lists_do_not_reach_out(tmp_path: Path) -> None:
     make(tmp_path / "inner.mkv", clip(2))
     (tmp_path / "a.m3u8").write_text(

@@ -47,7 +47,8 @@ const bounds = (times) => {
 const times = ${JSON.stringify(times)};
 const sphere = bounds(times).getBoundingSphere(new THREE.Sphere());
 const camera = new THREE.PerspectiveCamera(35, ${width} / ${height}, 0.05, 200);
-const away = (sphere.radius || 1) / Math.sin((camera.fov * Math.PI) / 360) * 1.05;
+const half = Math.atan(Math.tan((camera.fov * Math.PI) / 360) * Math.min(1, camera.aspect));
+const away = (sphere.radius || 1) / Math.sin(half);
 camera.position.copy(sphere.center).add(new THREE.Vector3(0.25, 0.15, 1).normalize().multiplyScalar(away));
 camera.lookAt(sphere.center);
 gltf.scene.traverse((mesh) => { mesh.frustumCulled = false; });

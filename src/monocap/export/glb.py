@@ -36,14 +36,22 @@ _KIND = {(): gl.SCALAR, (2,): gl.VEC2, (3,): gl.VEC3, (4,): gl.VEC4, (4, 4): gl.
 class SkinnedBody(Protocol):
     """What an exporter asks of a body: see `monocap.bodies`. ``uv`` and ``uv_faces`` may be None."""
 
-    v_template: Any
-    shapedirs: Any
-    faces: Any
-    parents: Any
-    joint_names: Any
-    lbs_weights: Any
-    uv: Any
-    uv_faces: Any
+    @property
+    def v_template(self) -> Any: ...
+    @property
+    def shapedirs(self) -> Any: ...
+    @property
+    def faces(self) -> Any: ...
+    @property
+    def parents(self) -> Any: ...
+    @property
+    def joint_names(self) -> Any: ...
+    @property
+    def lbs_weights(self) -> Any: ...
+    @property
+    def uv(self) -> Any: ...
+    @property
+    def uv_faces(self) -> Any: ...
 
     def rest_joints(self, betas: Any) -> Any: ...
 

@@ -147,6 +147,7 @@ class Video(Media):
         if frame is None:
             raise MediaError(f"{self.path}: not one frame can be decoded; the file is damaged or empty")
         self._turn = _display_matrix(frame)
+        self._coded = (frame.width, frame.height)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         if not Fraction(1, 10) < aspect < 10:
             aspect = Fraction(1)
@@ -189,7 +190,7 @@ class Video(Media):
             self._warn(f"the picture ends early: after {last:.2f} of {self.duration:.2f} s")
 
     def _upright(self, frame: av.VideoFrame) -> Array:
-        if round(frame.width * self._size[1] / max(frame.height, 1)) != self._size[0] and frame.height != self._size[1]:
+        if frame.width * self._coded[1] != frame.height * self._coded[0]:
             self._warn("the picture's shape changes on the way; later frames are stretched to the first one's")
         space = frame.colorspace
         if space == _UNSPECIFIED and frame.height >= _HD_LINES and not frame.format.is_rgb:
