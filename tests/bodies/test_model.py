@@ -1,6 +1,10 @@
 """The body layer on synthetic SMPL-X files: against smplx itself, and its own promises."""
 
+import os
+import subprocess
+import sys
 import time
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -209,6 +213,38 @@ def test_files_that_are_no_bodies_are_refused(tmp_path, rng):
     np.savez(tmp_path / "z.npz", **{**arrays, "J_regressor": np.zeros((54, 60))})
     with pytest.raises(InputError, match="J_regressor"):
         load_body(tmp_path / "z.npz")
+
+
+def test_the_open_body_loads_quickly_and_without_torch():
+    """In a process of its own, since another test may have imported torch already."""
+    code = (
+        "import sys, time; from monocap.bodies import load_body, warmup; warmup(); t = time.perf_counter();"
+        "b = load_body('open'); t = time.perf_counter() - t; o = b(betas=[1.0], transl=[0.0, 0.0, 3.0]);"
+        "assert 'torch' not in sys.modules; print(t, b.posedirs is None, b.num_betas, o.joints.shape[0])"
+    )
+    path = os.pathsep.join(p for p in sys.path if p)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    seconds, no_correctives, betas, joints = ran.stdout.split()
+    assert float(seconds) < 1.5  # 0.15 s on an idle machine
+    assert (no_correctives, joints) == ("True", "55")
+    assert int(betas) >= 16
+
+
+def test_open_body_equals_its_own_regressor_and_torch(rng):
+    body = load_body("open")
+    parameters = random_parameters(rng, 2, betas=16, expressions=body.num_expressions)
+    still = body(betas=parameters["betas"], expression=parameters["expression"])
+    path = resources.files("monocap.bodies") / "data" / "open.npz"
+    regressor = read_npz(str(path), keys=["J_regressor"])["J_regressor"].astype(np.float64)
+    np.testing.assert_allclose(regressor @ still.vertices, still.joints, atol=2e-6)
+    assert list(body.extra_vertex_ids) == list(EXTRA_POINTS)
+    points = body(**parameters).vertices[:, list(body.extra_vertex_ids.values())]
+    np.testing.assert_allclose(body.extra_points(**parameters), points, atol=1e-12)
+    torch = pytest.importorskip("torch", reason="the torch twin")
+    twin = body(**{k: torch.tensor(v) for k, v in parameters.items()})
+    np.testing.assert_allclose(twin.vertices.numpy(), body(**parameters).vertices, atol=1e-9)
 
 
 def test_memory_of_many_subsets_stays_bounded(body):

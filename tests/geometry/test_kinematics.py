@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from monocap.errors import InputError
@@ -124,6 +126,28 @@ def test_chain_to_axis_angle_equals_differences(rng):
             np.testing.assert_allclose(chained[:, :, j, c], (two[0] - two[1]) / (2 * h), atol=1e-8)
     in_place = kinematics.chain_to_axis_angle(jacobian.rotations, vectors, out=jacobian.rotations)
     np.testing.assert_array_equal(in_place, chained)
+
+
+@st.composite
+def trees(draw):
+    n = draw(st.integers(1, 12))
+    return (-1, *(draw(st.integers(0, i - 1)) for i in range(1, n)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(trees(), st.integers(0, 2**32 - 1))
+def test_any_tree_keeps_its_bones_and_turns_as_a_whole(parents, seed):
+    rng = np.random.default_rng(seed)
+    local, rest = random_tree(rng, parents=parents)
+    world, joints = kinematics.forward_kinematics_numba(local, rest, parents)
+    np.testing.assert_allclose(joints, kinematics.forward_kinematics(local, rest, parents)[1], atol=1e-12)
+    for i, p in enumerate(parents[1:], start=1):
+        assert np.linalg.norm(joints[i] - joints[p]) == pytest.approx(np.linalg.norm(rest[i] - rest[p]))
+    turn = Rotation.from_rotvec(rng.normal(size=3)).as_matrix()
+    local[0] = turn @ local[0]
+    turned_world, turned = kinematics.forward_kinematics_numba(local, rest, parents)
+    np.testing.assert_allclose(turned - rest[0], (joints - rest[0]) @ turn.T, atol=1e-12)
+    np.testing.assert_allclose(turned_world, turn @ world, atol=1e-12)
 
 
 def test_bad_trees_and_shapes_are_refused(rng):

@@ -2,5 +2,6 @@
 
 from monocap.bodies.load import load_body
 from monocap.bodies.model import BodyModel, BodyOutput
+from monocap.bodies.skinning import warmup
 
-__all__ = ["BodyModel", "BodyOutput", "load_body"]
+__all__ = ["BodyModel", "BodyOutput", "load_body", "warmup"]

@@ -231,8 +231,11 @@ class BodyModel:
 
 
 def _flat(array: Any, lead: tuple[int, ...], trailing: int, full: bool = False) -> Any:
-    """Leading axes merged into one of the result's size, or of size 1 where nothing varies (unless ``full``)."""
-    core = array.shape[array.ndim - trailing :]
-    if full or int(np.prod(array.shape[: array.ndim - trailing])) != 1:
+    """Leading axes merged into one of the result's size, or of size 1 where nothing varies (unless ``full``).
+
+    Always writable: numba compiles a second version of a kernel for read-only arrays.
+    """
+    own, core = array.shape[: array.ndim - trailing], array.shape[array.ndim - trailing :]
+    if own != lead and (full or int(np.prod(own)) != 1):
         array = np.broadcast_to(array, (*lead, *core))
-    return np.ascontiguousarray(array.reshape(-1, *core))
+    return np.require(array.reshape(-1, *core), requirements=["C", "W"])

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from monocap.geometry import kinematics
+
 
 @dataclass(frozen=True)
 class SparseWeights:
@@ -54,8 +56,9 @@ def skin_batch(shaped, world, joints, rest, transl, start, index, values, bones,
 
 
 def warmup() -> float:
-    """Compile (or load from numba's cache) the kernel for float32 and float64; returns the seconds it took."""
+    """Compile (or load from numba's cache) all that posing needs, float32 and float64; returns the seconds it took."""
     begin = time.perf_counter()
+    kinematics.warmup()
     weights = SparseWeights.of(np.eye(2))
     for dtype in (np.float32, np.float64):
         one, turn = np.zeros((1, 2, 3), dtype), np.eye(3, dtype=dtype)[None, None].repeat(2, 1)

@@ -78,13 +78,16 @@ def forward_kinematics(local_rotmats: Array, rest_joints: Array, parents: Sequen
 
 
 def _flat(array: Any, trailing: int, lead: tuple[int, ...] | None = None) -> np.ndarray:
-    """Leading axes merged into one, float64, contiguous; of size 1 where nothing varies along them."""
+    """Leading axes merged into one, float64, contiguous; of size 1 where nothing varies along them.
+
+    Always writable: numba compiles a second version of each kernel for read-only arrays.
+    """
     array = np.asarray(array, dtype=np.float64)
     core = array.shape[array.ndim - trailing :]
     own = array.shape[: array.ndim - trailing]
     if lead is not None and int(np.prod(own)) != 1:
         array = np.broadcast_to(array, (*lead, *core))
-    return np.ascontiguousarray(array.reshape(-1, *core))
+    return np.require(array.reshape(-1, *core), requirements=["C", "W"])
 
 
 def forward_kinematics_numba(
@@ -118,9 +121,7 @@ def forward_kinematics_adjoint(
     Matrices are treated as free 3×3 matrices, as automatic differentiation does.
     """
     tree = np.array(_checked(parents), dtype=np.int64)
-    local, rest, world = (
-        np.ascontiguousarray(a, dtype=np.float64) for a in (local_rotmats, rest_joints, world_rotmats)
-    )
+    local, rest, world = (np.require(a, np.float64, ["C", "W"]) for a in (local_rotmats, rest_joints, world_rotmats))
     grad_local, grad_rest = np.empty_like(local), np.zeros_like(rest)
     used = np.array(grad_world, dtype=np.float64, order="C"), np.array(grad_joints, dtype=np.float64, order="C")
     adjoint_batch(local, rest, tree, world, *used, grad_local, grad_rest)
@@ -172,7 +173,7 @@ def points_jacobian(
         ("rest_joints", rest_joints, (n, 3)),
         ("rest_points", rest_points, (None, 3)),
     )
-    carriers = np.ascontiguousarray(point_joints, dtype=np.int64)
+    carriers = np.require(point_joints, np.int64, ["C", "W"])
     count = rest_points.shape[-2]
     if carriers.shape != (count,) or (count and not (carriers.min() >= 0 and carriers.max() < n)):
         raise InputError(f"point_joints has shape {carriers.shape}; expected ({count},) with entries in 0…{n - 1}")
@@ -198,7 +199,7 @@ def points_jacobian(
         *(out.points.reshape(-1, count, 3), out.rotations.reshape(-1, count, 3, n, 3)),
     )
     if size:
-        joint_dirs, point_dirs = (np.ascontiguousarray(a, dtype=np.float64) for a in (joint_dirs, point_dirs))
+        joint_dirs, point_dirs = (np.require(a, np.float64, ["C", "W"]) for a in (joint_dirs, point_dirs))
         if joint_dirs.shape != (n, 3, size) or point_dirs.shape != (count, 3, size):
             raise InputError(
                 f"joint_dirs {joint_dirs.shape} and point_dirs {point_dirs.shape}; "
@@ -226,7 +227,7 @@ def chain_to_axis_angle(rotations: np.ndarray, axis_angle: Array, out: np.ndarra
         raise InputError(f"out has shape {out.shape}; expected {rotations.shape}, contiguous")
     shape = (-1, points, 3, joints, 3)
     chain_batch(
-        np.ascontiguousarray(rotations).reshape(shape),
+        np.require(rotations, requirements=["C", "W"]).reshape(shape),
         left_jacobian_so3(axis_angle).reshape(-1, joints, 3, 3),
         out.reshape(shape),
     )
