@@ -3,7 +3,8 @@
 One pixel convention: a coordinate is measured from the centre of the first pixel, so a picture of width W covers
 x from -0.5 to W - 0.5. Networks whose outputs count from the *edge* of the first pixel (0 to W) are half a pixel
 away; their readers subtract it. A matrix is (2,3) and maps picture to crop:
-``crop = matrix[:, :2] @ xy + matrix[:, 2]``.
+``crop = matrix[:, :2] @ xy + matrix[:, 2]`` (`transform_points`). The matrices of `monocap.geometry.crops` keep to
+the regression papers' convention instead: their crops span 0 to the resolution.
 """
 
 from __future__ import annotations
@@ -15,6 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monocap.errors import InputError
+from monocap.geometry.crops import transform_points
+
+__all__ = [
+    "check_image",
+    "invert",
+    "letterbox_matrix",
+    "scale_of",
+    "square_matrix",
+    "transform_points",
+    "unwarp",
+    "warp",
+]
 
 Array = NDArray[Any]
 
@@ -68,12 +81,6 @@ def invert(matrix: Array) -> Array:
 def scale_of(matrix: Array) -> float:
     """Crop pixels per picture pixel (geometric mean of both axes)."""
     return float(np.sqrt(abs(np.linalg.det(np.asarray(matrix, float)[:, :2]))))
-
-
-def transform_points(matrix: Array, points: Array) -> Array:
-    """Map points (…,2) of the picture to the crop, or back with an inverted matrix; float64."""
-    matrix = np.asarray(matrix, float)
-    return np.asarray(points, float) @ matrix[:, :2].T + matrix[:, 2]
 
 
 def warp(image: Array, matrix: Array, out_width: int, out_height: int, border: int | None = 0) -> Array:

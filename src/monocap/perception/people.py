@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from monocap.assets.sessions import session
 from monocap.errors import InputError
 from monocap.media.crops import check_image, invert, letterbox_matrix, transform_points, warp
+from monocap.skeletons import get
 from monocap.types import Detections
 
 Array = NDArray[Any]
@@ -25,6 +26,9 @@ _SURE = 0.45  # a detection of this score needs no second look
 _BIG = 0.8  # of the picture's height or width: people of this size are cut in two now and then
 _SEEN = 0.2  # keypoint score above which a keypoint takes part in comparisons
 _NEAR = 0.12  # of the person's size: two keypoints closer than this are the same
+_HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+_SAME_HEAD = 0.04  # of the person's size
+_ECHO, _SAME_BOX = 0.6, 0.6  # a detection of less than this part of the score in nearly the same box is no person
 _TILE_OVERLAP = 0.25
 
 
@@ -112,23 +116,39 @@ def subject(found: Detections, width: int, height: int) -> int | None:
 def same_person(first: Array, second: Array) -> bool:
     """Whether two sets of COCO keypoints (17,3) of one picture are the same person seen twice.
 
-    Boxes do not tell: a child in a parent's arms lies inside the parent's box. Keypoints do: the same if half of
-    those that both see agree.
+    The same if half of the keypoints that both see agree, or if their heads coincide: two people's heads never do,
+    while the lower body of somebody half in the picture is guessed differently each time.
     """
     both = (first[:, 2] > _SEEN) & (second[:, 2] > _SEEN)
     if both.sum() < 3:
         return False
     size = max(np.ptp(p[p[:, 2] > _SEEN, :2], axis=0).max() for p in (first, second))
-    return bool((np.linalg.norm(first[both, :2] - second[both, :2], axis=1) < _NEAR * size).mean() >= 0.5)
+    apart = np.linalg.norm(first[:, :2] - second[:, :2], axis=1)
+    if (apart[both] < _NEAR * size).mean() >= 0.5:
+        return True
+    head = get("coco17").indices(_HEAD)
+    head = head[both[head]]
+    return len(head) >= 2 and bool(apart[head].max() < _SAME_HEAD * size)
+
+
+def _overlap(first: Array, second: Array) -> float:
+    """Intersection over union of two boxes (4,)."""
+    inner = np.clip(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0, None).prod()
+    return float(inner / ((first[2:] - first[:2]).prod() + (second[2:] - second[:2]).prod() - inner))
 
 
 def _merge(found: list[Detections]) -> Detections:
-    """All detections, best first, each person once (non-maximum suppression by keypoints)."""
+    """All detections, best first, each person once (non-maximum suppression by keypoints).
+
+    Boxes tell little: a child in a parent's arms lies inside the parent's box. Only a far weaker detection in nearly
+    the same box is taken for an echo.
+    """
     boxes, scores, keypoints = (
         np.concatenate([getattr(f, k) for f in found]) for k in ("boxes", "scores", "keypoints")
     )
     kept: list[int] = []
     for i in np.argsort(-scores, kind="stable"):
-        if not any(same_person(keypoints[i], keypoints[j]) for j in kept):
+        echo = (scores[i] < _ECHO * scores[j] and _overlap(boxes[i], boxes[j]) > _SAME_BOX for j in kept)
+        if not any(echo) and not any(same_person(keypoints[i], keypoints[j]) for j in kept):
             kept.append(int(i))
     return Detections(boxes[kept], scores[kept], keypoints[kept])

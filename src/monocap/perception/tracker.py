@@ -32,6 +32,7 @@ _JUMP = 0.35  # of the region's side: people do not move so far between two fram
 _SAME_LOOKS = (0.5, 0.85, 60)  # similarity asked of somebody found again: at once, at most, after so many frames
 _REACH = (0.3, 0.06)  # of the region's side: how far a lost person may be at once, and how much farther per frame
 _OTHER_LOOKS = 0.2  # this much more similar, somebody else is the subject and we drifted
+_HERE = 0.4  # so much less similar somebody may look who stands where the subject just was
 _TRIAL = 15  # frames in which a person found again must go on looking like the subject
 _LENIENT = 0.08  # so much less similar it may look meanwhile
 _COAST = 12  # frames after a loss in which all turns are tried
@@ -178,7 +179,7 @@ class PersonTracker:
         reach = _REACH[0] + _REACH[1] * frames
         if distance >= reach:
             return looks - _SAME_LOOKS[1]
-        here = max(0.0, 1 - distance / reach) * max(0.0, 1 - frames / _COAST)
+        here = _HERE * max(0.0, 1 - distance / reach) * max(0.0, 1 - frames / _COAST)
         return looks - _needed(frames) + here  # just seen here: looks matter less, light and view may change
 
     def _settle(self, image: Array, found: Detections, index: int) -> PoseResult | None:

@@ -1,0 +1,82 @@
+"""Photographs: whoever is in them is found, whichever way up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from monocap.errors import InputError
+from monocap.perception import BlazePose, PeopleDetector, find_person_keypoints
+from monocap.skeletons import get
+
+SKELETON = get("blazepose33")
+# read off the pictures by eye
+SEEN = {
+    "yoga.jpg": {"nose": (325, 122), "left_shoulder": (456, 185), "left_ankle": (720, 430), "right_ankle": (215, 490)},
+    "messi5.jpg": {"nose": (245, 113), "left_wrist": (346, 163), "right_wrist": (103, 103), "left_ankle": (416, 265)},
+    "pose.jpg": {"nose": (461, 284), "left_wrist": (699, 312), "right_ankle": (350, 607), "left_ankle": (703, 613)},
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_person_is_found_either_way_up(
+    name: str, upside_down: bool, picture: Callable[[str], np.ndarray], detector: PeopleDetector, heavy: BlazePose
+) -> None:
+    image = picture(name)
+    shown = np.ascontiguousarray(image[::-1, ::-1]) if upside_down else image
+    keypoints = find_person_keypoints(shown, detector=detector, blazepose=heavy, jittered=1)
+    assert keypoints is not None
+    points = keypoints.points2d[SKELETON.indices(SEEN[name]), :2]
+    if upside_down:
+        points = np.array(image.shape[1::-1]) - 1 - points
+    np.testing.assert_allclose(points, list(SEEN[name].values()), atol=0.025 * image.shape[1])
+
+
+def test_fast_preset_and_mask(picture: Callable[[str], np.ndarray], detector: PeopleDetector) -> None:
+    image = picture("pose.jpg")
+    keypoints = find_person_keypoints(image, "fast", detector=detector, want_mask=True, threads=1)
+    assert keypoints is not None
+    assert keypoints.mask is not None
+    sure = keypoints.points2d[keypoints.points2d[:, 2] > 0.8, :2].round().astype(int)
+    assert (keypoints.mask[sure[:, 1], sure[:, 0]] > 0.5).mean() > 0.8  # landmarks lie on the person
+
+
+def test_averaging_moves_landmarks_only_a_little(
+    picture: Callable[[str], np.ndarray], detector: PeopleDetector, lite: BlazePose
+) -> None:
+    image = picture("pose.jpg")
+    one, five = (find_person_keypoints(image, detector=detector, blazepose=lite, jittered=crops) for crops in (1, 5))
+    assert one is not None
+    assert five is not None
+    moved = np.linalg.norm(one.points2d[:, :2] - five.points2d[:, :2], axis=1)
+    assert 0 < moved.max() < 15
+
+
+def test_group_turned_over_is_found_by_turning(
+    picture: Callable[[str], np.ndarray], detector: PeopleDetector, lite: BlazePose
+) -> None:
+    image = np.ascontiguousarray(picture("three_people.jpg")[::-1, ::-1])
+    assert not len(detector.detect(image, thorough=True).scores)  # else this tests nothing
+    keypoints = find_person_keypoints(image, detector=detector, blazepose=lite)
+    assert keypoints is not None
+    noses = np.array(image.shape[1::-1]) - 1 - np.array([[190, 150], [385, 462], [872, 152]])
+    assert np.linalg.norm(noses - keypoints.points2d[SKELETON.index("nose"), :2], axis=1).min() < 30
+
+
+@pytest.mark.parametrize("shade", [0, 128, 255])
+def test_blank_picture_has_nobody(shade: int, detector: PeopleDetector, lite: BlazePose) -> None:
+    image = np.full((360, 480, 3), shade, np.uint8)
+    assert find_person_keypoints(image, detector=detector, blazepose=lite) is None
+
+
+def test_bad_input() -> None:
+    image = np.zeros((8, 8, 3), np.uint8)
+    with pytest.raises(InputError, match="preset 'best'"):
+        find_person_keypoints(image, "best")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="1 to 5"):
+        find_person_keypoints(image, jittered=9)
+    with pytest.raises(InputError, match="RGB picture"):
+        find_person_keypoints(image.astype(float))
