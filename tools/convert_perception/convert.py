@@ -138,7 +138,7 @@ def halve(model: onnx.ModelProto) -> int:
 
 
 def number(model: onnx.ModelProto) -> None:
-    """Name every inner tensor by its place in the graph, so that two conversions give the same bytes."""
+    """Name every inner tensor by its place in the graph: the exporter numbers them anew in every run."""
     graph = model.graph
     keep = {value.name for value in (*graph.input, *graph.output)}
     order = [name for node in graph.node for name in (*node.input, *node.output) if name]
