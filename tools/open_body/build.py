@@ -1,4 +1,4 @@
-"""Build the open body: ``python tools/open_body/build.py --sources FOLDER`` (see README.md beside this file).
+"""Build the open body: ``python -m tools.open_body.build --sources FOLDER`` in the repository (see README.md).
 
 Writes src/monocap/bodies/data/open.npz and open_skin.jpg from the CC0 files of two public packages.
 """
@@ -13,19 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import components
-import expression
-import hands
-import landmarks
-import order
-import proportions
-import skin
-import tpose
-import weights
 from monocap.files import replacing, write_npz
-from population import draw_adults, read_targets
-from regressor import error, regressor
-from sources import Wheel, read_image, read_mesh, read_mirror, read_rig
+
+from . import components, expression, hands, landmarks, order, proportions, skin, tpose, weights
+from .population import draw_adults, read_targets
+from .regressor import error, regressor
+from .sources import FACE_UNITS, Wheel, read_image, read_mesh, read_mirror, read_rig
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "src/monocap/bodies/data"
@@ -34,10 +27,17 @@ VERSION = "1"
 LICENCE = "CC0-1.0; derived from MakeHuman hm08 (mesh, targets, rig) and face units 01, see README.md beside this file"
 PARTS = ("body", "helper-l-eye", "helper-r-eye", "helper-tongue", "helper-upper-teeth", "helper-lower-teeth")
 SHAPES, SHAPE_COLUMNS, EXPRESSION_COLUMNS = 16, 300, 100
+TEETH_WIDTH, TEETH_BACK, LIPS_CLOSE = 0.75, 0.006, 0.06  # share, metres, share of the ARKit shape mouthClose
 PELVIS = np.array([0.0, -0.35, 0.0])  # SMPL-X's rest pelvis lies about there
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
+
+
+def _dense(ids: Index, offsets: Array, count: int) -> Array:
+    out = np.zeros((count, 3))
+    out[ids] = offsets
+    return out
 
 
 def triangles(quads: Index, vertices: Array) -> tuple[Index, NDArray[np.bool_]]:
@@ -65,6 +65,11 @@ def build(folder: Path, people: int, seed: int) -> tuple[dict[str, NDArray], NDA
 
     adults = components.symmetric(draw_adults(mesh, targets, people, rng), mirror_all)
     adults += proportions.arm_correction(targets, rig, adults.mean(0))
+    # The helper teeth of the sources reach through the lips, and the lips do not quite close.
+    teeth = np.unique(mesh.quads[np.char.endswith(mesh.group, "teeth")])
+    adults[:, teeth] = adults[:, teeth] * [TEETH_WIDTH, 1.0, 1.0] - [0.0, 0.0, TEETH_BACK]
+    lips, closing = wheel.target(FACE_UNITS + "mouthClose.target")
+    adults[:, lips] += LIPS_CLOSE * components.symmetric(_dense(lips, closing, len(mesh.vertices)), mirror_all)[lips]
     kept = np.isin(mesh.group, PARTS)
     keep, quads = np.unique(mesh.quads[kept], return_inverse=True)
     quads = quads.reshape(-1, 4)
@@ -80,9 +85,10 @@ def build(folder: Path, people: int, seed: int) -> tuple[dict[str, NDArray], NDA
     posed, joints = posed * scale + shift, joints * scale + shift
     shape = components.principal(posed, joints, SHAPES)
     for name in ("left_eye", "right_eye"):
-        group = f"helper-{name[0]}-eye"
-        components.make_rigid(shape, np.unique(back[mesh.quads[mesh.group == group]]), proportions.joint_names().index(name))
-    print(f"{people} adults, {len(keep)} vertices; scaled by {scale:.4f}; variance explained", shape.cumulative.round(4))
+        ball = np.unique(back[mesh.quads[mesh.group == f"helper-{name[0]}-eye"]])
+        components.make_rigid(shape, ball, proportions.joint_names().index(name))
+    print(f"{people} adults, {len(keep)} vertices, scaled by {scale:.4f}")
+    print("variance explained", shape.cumulative.round(4))
     print(f"root-mean-square residual of {SHAPES} components: {shape.residual * 1000:.1f} mm")
 
     names, units = expression.read_units(wheel, keep, len(mesh.vertices))

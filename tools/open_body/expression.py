@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from components import principal
-from sources import FACE_UNITS, Wheel
+from .components import principal
+from .sources import FACE_UNITS, Wheel
 
 Array = NDArray[np.float64]
 
@@ -43,4 +43,4 @@ def basis(names: list[str], units: Array, mirror: NDArray[np.int64], rng: np.ran
     flat = found.basis.reshape(-1, COMPONENTS)
     imitate = np.linalg.lstsq(flat, units.reshape(len(units), -1).T, rcond=None)[0].T
     imitate[[k for k in range(len(names)) if k not in used]] = 0.0
-    return found.basis, imitate
+    return found.basis, imitate.astype(np.float64)

@@ -1,8 +1,8 @@
 """How do fingers move together? An orthonormal basis of 45 hand-pose directions, the most common movements first.
 
-SMPL-X files carry principal components of scanned hands. Ours are written down from what is known of grasping (Santello,
-Flanders and Soechting, J. Neurosci. 18, 1998: closing all fingers, then bending the knuckles against the middle joints,
-spreading, the thumb): no data, no licence, and the leading ones are useful on their own.
+SMPL-X files carry principal components of scanned hands. Ours are written down from what is known of grasping
+(Santello, Flanders and Soechting, J. Neurosci. 18, 1998: closing all fingers, then bending the knuckles against the
+middle joints, spreading, the thumb): no data, no licence, and the leading ones are useful on their own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from proportions import FINGERS
+from .proportions import FINGERS
 
 Array = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ def _movements() -> list[Array]:
         {(f, 1): SPREAD * FAN[f] for f in LONG},
         {("thumb", 1): thumb_bend, ("thumb", 2): 0.3 * SPREAD},
         {("thumb", 2): SPREAD, ("thumb", 3): SPREAD},
-        {(f, k): BEND * s for f, s in {"index": 1.0, "middle": 0.4, "ring": -0.6, "pinky": -0.8}.items() for k in (1, 2, 3)},
+        {(f, k): BEND * s for f, s in zip(LONG, (1.0, 0.4, -0.8, -0.6), strict=True) for k in (1, 2, 3)},
         {("thumb", 1): BEND},
     ]
     moves += [{(f, k): BEND for k in (1, 2, 3)} for f in LONG]

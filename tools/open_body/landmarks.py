@@ -1,4 +1,4 @@
-"""Where are the 68 face landmarks (iBUG order)? 51 fixed ones picked on the mean face, 17 contour ones per head turn."""
+"""Where are the 68 face landmarks (iBUG order)? 51 fixed ones on the mean face, 17 contour ones per head turn."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 Array = NDArray[np.float64]
+Points = list[tuple[float, float]]
 
 # Millimetres right and up of the point between the eye centres, seen from the front; picked by eye on the mean face.
 # Left side of the face (the viewer's right); the other side mirrors it.
-BROW = [(11, 9), (20, 12.5), (29, 14), (38, 12), (46, 6)]  # inner to outer
-BRIDGE = [(0, 2), (0, -10.5), (0, -22), (0, -33)]
-NOSTRILS = [(0, -46.5), (6, -45), (12.5, -43)]
-EYE = [(16.5, -3.8), (24, 1.8), (34.5, 2.2), (42.8, -1), (35, -5.4), (25, -5.2)]  # inner corner, over, outer corner, under
-LIPS_OUT = [(23, -69), (14, -65), (5, -62.5), (0, -64), (0, -81.5), (6.5, -80.5), (14, -77)]
-LIPS_IN = [(20, -69.3), (8, -68.0), (0, -68.4), (0, -70.2), (8, -70.0)]
+BROW: Points = [(11, 9), (20, 12.5), (29, 14), (38, 12), (46, 6)]  # inner to outer
+BRIDGE: Points = [(0, 2), (0, -10.5), (0, -22), (0, -33)]
+NOSTRILS: Points = [(0, -46.5), (6, -45), (12.5, -43)]
+# inner corner, over the eye, outer corner, under the eye
+EYE: Points = [(16.5, -3.8), (24, 1.8), (34.5, 2.2), (42.8, -1), (35, -5.4), (25, -5.2)]
+LIPS_OUT: Points = [(23, -69), (14, -65), (5, -62.5), (0, -64), (0, -81.5), (6.5, -80.5), (14, -77)]
+LIPS_IN: Points = [(20, -69.3), (8, -68.0), (0, -68.4), (0, -70.2), (8, -70.0)]
 TURNS = 79
 REACH = np.radians(112.0)  # from the chin round to the ear
 CONTOUR = 17
 
 
-def _mirror(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _mirror(points: Points) -> Points:
     return [(-x, y) for x, y in points]
 
 
@@ -73,8 +75,10 @@ def contour(
     subject's right ear round the chin to the left ear. ``skin`` (V,) bool: outer skin of the face.
     """
     front = vertices[:, 2] > eyes[2] - 0.085
-    near = np.linalg.norm(vertices - eyes, axis=1) < 0.15
-    ids = np.flatnonzero(skin & near & front & (np.abs(vertices[:, 0]) < 0.074))
+    away = vertices - eyes
+    # Under the jaw the skin runs back to the throat: keep what lies above a plane from chin to the angle of the jaw.
+    throat = -away[:, 1] > 0.105 + 0.55 * np.minimum(away[:, 2] + 0.02, 0.0)
+    ids = np.flatnonzero(skin & front & ~throat & (np.abs(vertices[:, 0]) < 0.074) & (away[:, 1] < 0.08))
     centre = eyes - [0.0, 0.03, 0.0]
     first_face = np.full(len(vertices), -1)
     first_face[faces.reshape(-1)[::-1]] = np.repeat(np.arange(len(faces)), 3)[::-1]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from proportions import FINGERS, joint_names
-from sources import BaseMesh, Rig, Wheel
+from .proportions import FINGERS, joint_names
+from .sources import DATA, BaseMesh, Rig, Wheel
 
 Array = NDArray[np.float64]
 
@@ -24,8 +24,6 @@ def key_vertices(
     wheel: Wheel, rig: Rig, mesh: BaseMesh, keep: NDArray[np.int64], vertices: Array, mirror: NDArray[np.int64]
 ) -> dict[str, int]:
     """The kept vertex that lies on each key point of the T-posed template (V,3); right ones mirror left ones."""
-    from sources import DATA
-
     back = np.full(len(mesh.vertices), -1)
     back[keep] = np.arange(len(keep))
 
@@ -47,7 +45,7 @@ def key_vertices(
     ear_ids, _ = wheel.target(DATA + "targets/ears/l-ear-scale-incr.target.gz")
     ear = back[ear_ids]
     ear = ear[ear >= 0]
-    centre = vertices[ear].mean(0) + [0.012, 0.0, 0.008]  # in front of the ear canal
+    centre = vertices[ear].mean(0) + np.array([0.012, 0.0, 0.008])  # in front of the ear canal
     left["ear"] = best(ear, -np.linalg.norm(vertices[ear] - centre, axis=1))
     for name, bone in (("big_toe", "toe1-2.L"), ("small_toe", "toe5-3.L")):
         ids = moved_by(bone)
@@ -75,7 +73,7 @@ def permutation(count: int, keys: dict[str, int]) -> NDArray[np.int64]:
 
 
 def pools(weights: Array, parents: list[int], eyes: dict[str, NDArray[np.int64]]) -> list[NDArray[np.int64]]:
-    """Vertices each joint may be regressed from: those that it, its parent or grandparent moves; eyes from their own ball."""
+    """Vertices each joint may be regressed from: those that it or the two joints above it move; eyes, their ball."""
     out = []
     for j, name in enumerate(joint_names()):
         if name in eyes:

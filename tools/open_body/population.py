@@ -4,9 +4,9 @@ Each target file is named by the factors it belongs to (``universal-female-young
 coefficient is the product of those factors' weights. Factors are drawn as below; the height factor is solved so
 that statures follow the chosen distribution.
 
-Sources of the numbers: stature 1.76 ± 0.07 m (men) and 1.63 ± 0.065 m (women), the range of European and North American adults in
-NCD-RisC, "A century of trends in adult human height", eLife 5:e13410 (2016), scaled so that the mixed mean is 1.70 m. The
-remaining spreads are a choice: wide enough to cover adults, narrow enough that nobody is a caricature.
+Sources of the numbers: stature 1.765 ± 0.07 m (men) and 1.635 ± 0.065 m (women), about what NCD-RisC, "A century of
+trends in adult human height", eLife 5:e13410 (2016) reports for Europe and North America; mixed, and scaled, they give
+1.70 m. The remaining spreads are a choice: wide enough to cover adults, narrow enough that nobody is a caricature.
 """
 
 from __future__ import annotations
@@ -16,19 +16,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sources import DATA, BaseMesh, Wheel
+from .sources import DATA, BaseMesh, Wheel
 
 Array = NDArray[np.float64]
 
 STATURE = {"male": (1.765, 0.07), "female": (1.635, 0.065)}  # metres: mean and deviation, before the common scale
 LOCAL_SIGMA = 0.15
 LOCAL_ROOMS = (
-    "arms buttocks breast cheek chin ears eyes feet forehead hands head hip legs mouth neck nose stomach torso".split()
-)
+    "arms", "buttocks", "breast", "cheek", "chin", "ears", "eyes", "feet", "forehead", "hands", "head", "hip", "legs",
+    "mouth", "neck", "nose", "stomach", "torso",
+)  # fmt: skip
+BELLY, BELLY_SHARE = "stomach-pregnant", 0.25  # overweight goes to the belly, in men more than in women
 MACRO_ROOMS = ("macrodetails/", "breast/")
 # Sideways moves of the midline break symmetry; the asymmetric and caricature targets are nobody's mean.
-LEFT_OUT = ("trans-in", "trans-out", "trans-left", "trans-right", "pregnant", "pointed", "triangle", "square", "cleft")
-OPPOSITE = {"decr": "incr", "down": "up", "in": "out", "backward": "forward", "concave": "convex", "compress": "uncompress"}
+LEFT_OUT = ("trans-in", "trans-out", "trans-left", "trans-right", "pointed", "triangle", "square", "cleft")
+OPPOSITE = {
+    "decr": "incr", "down": "up", "in": "out", "backward": "forward", "concave": "convex", "compress": "uncompress",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,14 @@ def draw_factors(n: int, rng: np.random.Generator) -> dict[str, Array]:
     female = np.where(np.arange(n) % 2 == 0, female, 1.0 - female)
     # The sources anchor "young" at 25 years and "old" at 90.
     old = np.clip((rng.uniform(18.0, 70.0, n) - 25.0) / 65.0, 0.0, 1.0)
-    muscle, weight = rng.normal(0.0, 0.35, n), rng.normal(0.08, 0.38, n)
+    muscle, weight = rng.normal(0.0, 0.35, n), rng.normal(0.35, 0.7, n)
     proportions, cup, firm = rng.normal(0.1, 0.35, n), rng.normal(0.0, 0.3, n), rng.normal(-0.1, 0.3, n)
     race = rng.dirichlet([1.0, 1.0, 1.0], n)
     factors = {"male": 1.0 - female, "female": female, "young": 1.0 - old, "old": old}
-    for name, value in {"muscle": muscle, "weight": weight, "cup": cup, "firmness": firm, "proportions": proportions}.items():
-        value = np.clip(value, -1.0, 1.0)
+    sliders = {"muscle": muscle, "weight": weight, "cup": cup, "firmness": firm, "proportions": proportions}
+    for name, value in sliders.items():
+        # The sources' heaviest person is hardly overweight: go on in the same direction.
+        value = np.clip(value, -1.1, 2.3) if name == "weight" else np.clip(value, -1.0, 1.0)
         low, high = ("uncommon", "ideal") if name == "proportions" else ("min", "max")
         factors[low + name], factors[high + name] = np.maximum(-value, 0.0), np.maximum(value, 0.0)
         factors["average" + name] = 1.0 - np.abs(value)
@@ -96,6 +102,8 @@ def _draw_local(targets: Targets, n: int, rng: np.random.Generator, out: Array) 
     drawn: dict[str, Array] = {}
     for leaf, row in targets.local.items():
         stem, _, end = leaf.rpartition("-")
+        if stem == BELLY:
+            continue
         both = stem[2:] if stem[:2] in ("l-", "r-") else stem
         pole = OPPOSITE.get(end, end)
         value = drawn.setdefault(f"{both}-{pole}", rng.normal(0.0, LOCAL_SIGMA, n))
@@ -108,12 +116,15 @@ def draw_adults(mesh: BaseMesh, targets: Targets, n: int, rng: np.random.Generat
     zero = np.zeros(n)
     base = _coefficients(targets, factors | {"minheight": zero, "maxheight": zero})
     _draw_local(targets, n, rng, base)
+    belly = BELLY_SHARE * np.maximum(factors["maxweight"] - 0.5, 0.0) * (1.0 - 0.5 * factors["female"])
+    base[:, targets.local[f"{BELLY}-incr"]] = belly
     still, full = {"minheight": zero, "maxheight": zero}, zero + 1.0
     flat = _coefficients(targets, factors | still)
     tall = _coefficients(targets, factors | still | {"maxheight": full}) - flat
     short = _coefficients(targets, factors | still | {"minheight": full}) - flat
     body = np.unique(mesh.quads[mesh.group == "body"])
     people = np.empty((n, *mesh.vertices.shape), np.float32)
+
     def shape(c: Array) -> NDArray[np.float32]:
         return (c.astype(np.float32) @ targets.offsets).reshape(-1, 3)
 

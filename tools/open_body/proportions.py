@@ -2,12 +2,14 @@
 
 A joint is a fixed linear combination of MakeHuman bone heads, so that it stays linear in shape. Sources:
 
-- hip centres: about 0.185 m apart. Seidel et al. (J. Biomech. 28, 1995) and Bell et al. (J. Biomech. 23, 1990) put the hip
-  centre 14 % of the inter-ASIS distance medial to the ASIS: 0.72 × 0.25 m = 0.18 m. MakeHuman's are 0.21 m apart.
-- knee: 0.285 of stature above ground (Drillis & Contini 1966, in Winter, Biomechanics and Motor Control of Human Movement).
+- hip centres: about 0.185 m apart. Seidel et al. (J. Biomech. 28, 1995) and Bell et al. (J. Biomech. 23, 1990) put
+  the hip centre 14 % of the inter-ASIS distance medial to the ASIS: 0.72 × 0.25 m = 0.18 m. MakeHuman's are 0.21 m.
+- knee: 0.285 of stature above ground (Drillis & Contini 1966, in Winter, Biomechanics and Motor Control of Human
+  Movement).
 - shin / thigh 0.98: what optical motion capture finds between joint centres (see the README).
-- upper arm 0.275 m, forearm 0.252 m at 1.70 m: de Leva, J. Biomech. 29 (1996), shoulder, elbow and wrist joint centres give
-  0.162 and 0.154 of stature; Winter gives 0.186 (from the acromion) and 0.146. In between, so that the span stays 1.03 of stature.
+- upper arm 0.275 m, forearm 0.252 m at 1.70 m: de Leva, J. Biomech. 29 (1996), shoulder, elbow and wrist joint centres
+  give 0.162 and 0.154 of stature; Winter gives 0.186 (from the acromion) and 0.146. Close to de Leva's, the only ones
+  between joint centres: longer arms would make the span exceed 1.05 of stature.
 """
 
 from __future__ import annotations
@@ -15,19 +17,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from population import Targets
-from sources import Rig
+from .population import Targets
+from .sources import Rig
 
 Array = NDArray[np.float64]
 
 STATURE = 1.70  # m, mean of men and women
 UPPER_ARM, FOREARM = 0.275, 0.252  # m
-HIP_MEDIAL = 0.885  # of MakeHuman's distance between the hips
+HIP_MEDIAL = 0.898  # of MakeHuman's distance between the hips
 HIP_UP = 0.030  # of the thigh, upwards along it
 KNEE_DOWN = 0.027  # of the shin, downwards along it
 
 PARENTS = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15]
-PARENTS += [p for hand, wrist in ((25, 20), (40, 21)) for f in range(5) for p in (wrist, hand + 3 * f, hand + 3 * f + 1)]
+PARENTS += [
+    p for hand, wrist in ((25, 20), (40, 21)) for f in range(5) for p in (wrist, hand + 3 * f, hand + 3 * f + 1)
+]
 
 # SMPL-X finger order, with MakeHuman's finger numbers
 FINGERS = {"index": 2, "middle": 3, "pinky": 5, "ring": 4, "thumb": 1}
@@ -37,10 +41,11 @@ Combination = dict[str, float]
 
 def joint_names() -> list[str]:
     """The 55 SMPL-X joint names in order."""
-    names = "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot"
-    names += " neck left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist"
-    names += " jaw left_eye right_eye"
-    return names.split() + [f"{side}_{finger}{k}" for side in ("left", "right") for finger in FINGERS for k in (1, 2, 3)]
+    body = """pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot
+        right_foot neck left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist
+        right_wrist jaw left_eye right_eye"""
+    hands = [f"{side}_{finger}{k}" for side in ("left", "right") for finger in FINGERS for k in (1, 2, 3)]
+    return body.split() + hands
 
 
 def _side(s: str) -> dict[str, Combination]:

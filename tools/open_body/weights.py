@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from proportions import FINGERS, joint_names
-from sources import Rig
-from tpose import smoother
+from .proportions import FINGERS, joint_names
+from .sources import Rig
+from .tpose import smoother
 
 Array = NDArray[np.float64]
 
 INFLUENCES = 4
-SMOOTHING = 6  # averaging steps: about the reach of a fold of skin at hips and shoulders
+SMOOTHING = 8  # averaging steps: about the reach of a fold of skin at hips and shoulders
 # Half-widths (m) of the blends along the spine. SMPL's spine joints sit elsewhere than MakeHuman's bones, so the
 # torso is shared out by height instead.
 SPINE_BLEND = {"spine1": 0.085, "spine2": 0.07, "spine3": 0.055}
@@ -65,9 +66,10 @@ def merge(rig: Rig, bones: Array, vertices: Array, joints: Array) -> Array:
             torso += bones[:, b]
         else:
             out[:, names.index(joint)] += bones[:, b]
+    torso = _girdle(out, torso, vertices, joints)
     below = np.ones(len(bones))  # the share that lies above the joints seen so far
     chain = ["pelvis", "spine1", "spine2", "spine3"]
-    for lower, upper in zip(chain, chain[1:], strict=False):
+    for lower, upper in pairwise(chain):
         height = joints[names.index(upper), 1]
         above = _smoothstep((vertices[:, 1] - height) / SPINE_BLEND[upper])
         out[:, names.index(lower)] += torso * below * (1.0 - above)
@@ -76,10 +78,31 @@ def merge(rig: Rig, bones: Array, vertices: Array, joints: Array) -> Array:
     return out
 
 
+def _girdle(out: Array, torso: Array, vertices: Array, joints: Array) -> Array:
+    """Shoulder girdle: the flank does not follow a raised arm, the shoulder's skin follows the collar.
+
+    Changes ``out``; returns the torso's weights (V,) after the exchange.
+    """
+    names = joint_names()
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        arm, collar = names.index(f"{side}_shoulder"), names.index(f"{side}_collar")
+        across, up = (sign * vertices[:, 0]) - abs(joints[arm, 0]), vertices[:, 1] - joints[arm, 1]
+        flank = out[:, arm] * (1.0 - _smoothstep((up + 0.135) / 0.065)) * (across < 0.08)
+        out[:, arm] -= flank
+        torso = torso + flank
+        cap = 0.55 * torso * _smoothstep((across + 0.06) / 0.06) * _smoothstep((up + 0.08) / 0.06)
+        out[:, collar] += cap
+        torso = torso - cap
+    return torso
+
+
 def finish(weights: Array, faces: NDArray[np.int64], rigid: dict[str, NDArray[np.int64]]) -> Array:
     """Smooth over the skin, make parts in ``rigid`` (joint → vertices) follow one joint, keep the four largest."""
     names = joint_names()
-    out = smoother(faces, len(weights), SMOOTHING) @ weights
+    out = np.asarray(smoother(faces, len(weights), SMOOTHING) @ weights)
+    toes = [names.index("left_foot"), names.index("right_foot")]
+    feet = weights[:, toes + [t - 3 for t in toes]].sum(1) > 0.5  # toes bend over the width of the ball of the foot
+    out[feet] = (smoother(faces, len(weights), 12) @ out)[feet]
     # Nothing of a finger may hang on its neighbour: those weights are as made by hand.
     fingers = weights[:, 25:].sum(1) > 0.02
     out[fingers] = 0.5 * weights[fingers] + 0.5 * (smoother(faces, len(weights), 1) @ weights)[fingers]
@@ -89,4 +112,4 @@ def finish(weights: Array, faces: NDArray[np.int64], rigid: dict[str, NDArray[np
     smallest = np.argsort(out, axis=1)[:, :-INFLUENCES]
     np.put_along_axis(out, smallest, 0.0, axis=1)
     out[out < 0.004] = 0.0
-    return out / out.sum(1, keepdims=True)
+    return out / np.sum(out, axis=1, keepdims=True)
