@@ -84,7 +84,7 @@ def translation_from_keypoints(points: Array, keypoints: Array, weight: Array, K
     right = np.concatenate([u * z - fx * x, v * z - fy * y], axis=1)
     w = np.concatenate([weight, weight], axis=1)[..., None]
     normal = np.swapaxes(rows, 1, 2) @ (w * rows)
-    normal += 1e-6 * np.eye(3) * np.maximum(np.trace(normal, axis1=1, axis2=2), 1e-9)[:, None, None]
+    normal += 1e-10 * np.eye(3) * np.maximum(np.trace(normal, axis1=1, axis2=2), 1e-9)[:, None, None]
     transl = np.linalg.solve(normal, np.swapaxes(rows, 1, 2) @ (w[..., 0] * right)[..., None])[..., 0]
     transl[:, 2] = np.maximum(transl[:, 2], 0.3 - z.min(axis=1))
     return transl

@@ -1,8 +1,9 @@
 """Where each keypoint of a detector lies on the body: landmarks are points on the skin or in the flesh, not joints.
 
 A landmark hangs rigidly on one bone. Its rest position is a joint or a vertex of the body plus an offset in
-the rest frame (metres at 1.70 m stature), hence linear in ``betas``. Offsets of BlazePose: its hips sit about 3 cm
-above and 2 cm in front of the hip centres (measured on calibrated video; spec "what a prototype taught", 2).
+the rest frame, hence linear in ``betas``. BlazePose's offsets are measured on renderings of the open body with known truth,
+heavy network, both sides together: ``python tools/calibrate_landmarks.py`` (its hips lie 2 cm in front of the
+hip centres and 1.5 cm above, its ears well inside the head's outline, its knees and ankles 2 cm above the joints).
 """
 
 from __future__ import annotations
@@ -19,24 +20,24 @@ from monocap.types import Array
 # keypoint: (bone it hangs on, joint or vertex name it starts from, offset x y z for the left side, weight).
 # Weights: how far the network's idea of the point can be trusted, relative to a wrist.
 _BLAZEPOSE_LEFT: dict[str, tuple[str, str, tuple[float, float, float], float]] = {
-    "eye_inner": ("head", "left_eye", (-0.014, 0.0, 0.010), 0.5),
-    "eye": ("head", "left_eye", (0.0, 0.0, 0.012), 0.5),
-    "eye_outer": ("head", "left_eye", (0.016, 0.0, 0.004), 0.5),
-    "ear": ("head", "lear", (0.0, 0.0, 0.0), 0.6),
-    "shoulder": ("left_collar", "left_shoulder", (0.0, 0.0, 0.0), 1.0),
-    "elbow": ("left_shoulder", "left_elbow", (0.0, 0.0, 0.0), 1.0),
-    "wrist": ("left_elbow", "left_wrist", (0.0, 0.0, 0.0), 1.0),
-    "pinky": ("left_wrist", "left_pinky1", (0.0, 0.0, 0.0), 0.35),
-    "index": ("left_wrist", "left_index1", (0.0, 0.0, 0.0), 0.35),
-    "thumb": ("left_wrist", "left_thumb2", (0.0, 0.0, 0.0), 0.25),
-    "hip": ("pelvis", "left_hip", (0.0, 0.03, 0.02), 1.0),
-    "knee": ("left_hip", "left_knee", (0.0, 0.0, 0.0), 1.0),
-    "ankle": ("left_knee", "left_ankle", (0.0, 0.0, 0.0), 1.0),
-    "heel": ("left_ankle", "LHeel", (0.0, 0.0, 0.0), 0.6),
-    "foot_index": ("left_ankle", "LBigToe", (0.0, 0.0, 0.0), 0.6),
+    "eye_inner": ("head", "left_eye", (-0.016, 0.003, 0.008), 0.5),
+    "eye": ("head", "left_eye", (-0.007, 0.003, 0.002), 0.5),
+    "eye_outer": ("head", "left_eye", (0.002, 0.003, -0.003), 0.5),
+    "ear": ("head", "lear", (-0.029, 0.005, 0.016), 0.6),
+    "shoulder": ("left_collar", "left_shoulder", (-0.015, 0.010, -0.006), 1.0),
+    "elbow": ("left_shoulder", "left_elbow", (-0.011, -0.001, 0.001), 1.0),
+    "wrist": ("left_elbow", "left_wrist", (0.004, -0.001, 0.004), 1.0),
+    "pinky": ("left_wrist", "left_pinky1", (-0.010, 0.002, 0.027), 0.35),
+    "index": ("left_wrist", "left_index1", (-0.016, 0.004, -0.018), 0.35),
+    "thumb": ("left_wrist", "left_thumb2", (0.002, 0.006, -0.024), 0.25),
+    "hip": ("pelvis", "left_hip", (-0.004, 0.015, 0.023), 1.0),
+    "knee": ("left_hip", "left_knee", (-0.001, 0.022, 0.002), 1.0),
+    "ankle": ("left_knee", "left_ankle", (0.006, 0.025, 0.003), 1.0),
+    "heel": ("left_ankle", "LHeel", (-0.002, 0.010, 0.017), 0.6),
+    "foot_index": ("left_ankle", "LBigToe", (0.023, 0.006, -0.026), 0.6),
 }
 _BLAZEPOSE_MIDDLE: dict[str, tuple[str, str, tuple[float, float, float], float]] = {
-    "nose": ("head", "nose", (0.0, 0.0, 0.0), 0.6),
+    "nose": ("head", "nose", (0.0, 0.010, -0.015), 0.6),
 }
 
 # Bones between keypoints whose directions the network's 3D hints may tell.

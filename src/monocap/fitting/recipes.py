@@ -27,6 +27,19 @@ Progress = Callable[[int, int], None]
 WINDOW, OVERLAP = 300, 30
 SHAPE_FRAMES = 100
 MEAN_STATURE = 1.70
+ACCELERATION = 9.0  # m/s², 10 mm/frame² at 30 fps
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """``prior`` multiplies the pose prior's energy; ``hint_deviation`` (rad) is how far directions of hints may err."""
+
+    prior: float
+    hint_deviation: float
+
+
+# Of a video's frames errors are alike, so the prior weighs more than on a photo, where it would damage odd poses.
+PHOTO, VIDEO = Strengths(1.0, 0.25), Strengths(2.0, 0.3)
 
 
 @dataclass(frozen=True)
@@ -62,11 +75,11 @@ class Fitter:
         starts = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, -1.0], [1.0, 1.0, 0.0]])
         batch = seen.take(np.zeros(len(starts), dtype=np.int64))
         state = self._start(replace(batch, hints=batch.hints * starts[:, None]))
-        state = solve_frames(self.skeleton, state, self._terms(batch, state, 0.4, 8.0, 0.25), 15).state
-        outcome = solve_frames(self.skeleton, state, self._terms(batch, state, 0.25, 5.0, 0.7), 40)
+        state = solve_frames(self.skeleton, state, self._terms(batch, state, PHOTO, 8.0), 15).state
+        outcome = solve_frames(self.skeleton, state, self._terms(batch, state, PHOTO, 5.0), 40)
         best = np.array([int(np.argmin(outcome.cost))])
         state = outcome.state.take(best)
-        terms = self._terms(seen, state, 0.25, 5.0, 0.7)
+        terms = self._terms(seen, state, PHOTO, 5.0)
         state = solve_shape(self.skeleton, state, terms, self._shape(1.0), 20).state
         return self._estimate(state, seen, np.array([True]), np.array([keypoints.score]))
 
@@ -106,22 +119,21 @@ class Fitter:
         return initial_state(self.skeleton, self.prior, seen.target, seen.weight, seen.hints, seen.K, betas)
 
     def _alone(self, seen: Observation, betas: Array) -> PoseState:
-        """Every frame on its own: hints first, then keypoints."""
+        """Every frame on its own, roughly: the windows refine."""
         state = replace(self._start(seen), betas=betas)
-        state = solve_frames(self.skeleton, state, self._terms(seen, state, 1.0, 8.0, 0.3), 8).state
-        return solve_frames(self.skeleton, state, self._terms(seen, state, 1.0, 5.0, 1.0), 8).state
+        return solve_frames(self.skeleton, state, self._terms(seen, state, VIDEO, 8.0), 6).state
 
     def _shape_from(self, seen: Observation) -> Array:
         """One shape from frames spread over the track."""
         state = self._alone(seen, self._start(seen).betas)
-        terms = self._terms(seen, state, 1.0, 5.0, 1.0)
-        return solve_shape(self.skeleton, state, terms, self._shape(0.5 * len(seen.target)), 12).state.betas
+        terms = self._terms(seen, state, VIDEO, 5.0)
+        return solve_shape(self.skeleton, state, terms, self._shape(0.5 * len(seen.target)), 8).state.betas
 
     def _windows(self, state: PoseState, seen: Observation, times: Array, progress: Progress | None) -> PoseState:
         """Windows over time, each started from its neighbour's result, cross-faded where they overlap."""
         frames = state.frames
         if self.options.smooth == 0.0 or frames < 3:
-            return state
+            return solve_frames(self.skeleton, state, self._terms(seen, state, VIDEO, 5.0), 12).state
         starts = list(range(0, max(frames - OVERLAP, 1), WINDOW - OVERLAP))
         done: PoseState | None = None
         for start in starts:
@@ -130,24 +142,22 @@ class Fitter:
             window = state.take(part)
             if done is not None:
                 window = _concatenate(done.take(slice(start, done.frames)), window.take(slice(OVERLAP, None)))
-            smoothness = Smoothness(times[part], acceleration=6.3 / self.options.smooth)
-            terms = self._terms(seen.take(part), window, 1.0, 5.0, 2.0)
-            window = solve_window(self.skeleton, window, terms, smoothness, 15).state
+            smoothness = Smoothness(times[part], acceleration=ACCELERATION / self.options.smooth)
+            terms = self._terms(seen.take(part), window, VIDEO, 5.0)
+            window = solve_window(self.skeleton, window, terms, smoothness, 12, 1e-4).state
             done = window if done is None else _crossfade(done, window, OVERLAP)
             if progress is not None:
                 progress(stop, frames)
         assert done is not None
         return done
 
-    def _terms(
-        self, seen: Observation, state: PoseState, prior: float, cutoff: float, hint_deviation: float
-    ) -> list[Term]:
+    def _terms(self, seen: Observation, state: PoseState, strengths: Strengths, cutoff: float) -> list[Term]:
         pairs = self.skeleton.landmarks.pairs
         direction, weight = seen.directions(pairs)
         return [
             Reprojection(seen.target, seen.weight, seen.K, seen.deviation(state), cutoff),
-            Directions(direction, weight, pairs, hint_deviation),
-            PosePull(self.prior, prior),
+            Directions(direction, weight, pairs, strengths.hint_deviation),
+            PosePull(self.prior, strengths.prior),
             JointLimits(self.prior),
             Bending(),
         ]

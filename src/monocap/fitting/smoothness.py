@@ -26,12 +26,12 @@ class Smoothness:
     """Second differences of 3D joint positions, and weakly of the pose itself (twists move no joint).
 
     ``times`` (T,) s: uneven spacing (dropped frames, variable rate) is taken into account.
-    ``acceleration`` m/s²: one standard deviation (6.3 = 7 mm/frame² at 30 fps). ``depth_factor`` scales it for
+    ``acceleration`` m/s²: one standard deviation (9 = 10 mm/frame² at 30 fps). ``depth_factor`` scales it for
     the camera's z, where one camera sees least. ``angular`` rad/s².
     """
 
     times: Array
-    acceleration: float = 6.3
+    acceleration: float = 9.0
     depth_factor: float = 0.6
     angular: float = 60.0
 
