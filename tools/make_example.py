@@ -1,7 +1,7 @@
 """Cut examples/demo.mp4 from Sports2D's demo video (BSD-3-Clause, by David Pagnon).
 
-    pip download --no-deps sports2d==0.8.34 && unzip sports2d-*.whl 'Sports2D/Demo/demo.mp4'
-    python tools/make_example.py Sports2D/Demo/demo.mp4 examples/demo.mp4
+pip download --no-deps sports2d==0.8.34 && unzip sports2d-*.whl 'Sports2D/Demo/demo.mp4'
+python tools/make_example.py Sports2D/Demo/demo.mp4 examples/demo.mp4
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ def run(
     folders = [out] if len(inputs) == 1 else _folders(inputs, out)
     engine = CaptureEngine(settings)
     summaries, failures = [], 0
-    with ProgressDisplay() as display:
-        for media, folder in zip(opened, folders, strict=True):
+    for media, folder in zip(opened, folders, strict=True):
+        with ProgressDisplay(media.path.name if len(inputs) > 1 else "") as display:
             try:
                 summaries.append(_one(engine, media, folder, chosen, overlay, display))
             except MonocapError as error:

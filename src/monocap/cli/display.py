@@ -20,9 +20,10 @@ class _Rate(ProgressColumn):
 
 
 class ProgressDisplay:
-    """A `pipeline.clock.Progress` that shows itself; use as a context manager."""
+    """A `pipeline.clock.Progress` that shows itself; use as a context manager, one per input (``label``)."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: str = "") -> None:
+        self._label = f"{label} " if label else ""
         self._console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description:>10}"),
@@ -49,14 +50,14 @@ class ProgressDisplay:
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         now = time.monotonic()
         if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=total)
+            self._tasks[stage] = self._bars.add_task(self._label + stage, total=total)
             self._started[stage] = self._logged[stage] = now
         self._bars.update(self._tasks[stage], completed=done, total=total)  # type: ignore[arg-type]
         if not self._console.is_terminal and (now - self._logged[stage] >= _LOG_EVERY):
             self._logged[stage] = now
             rate = done / max(now - self._started[stage], 1e-9)
             left = "" if not total else f" of {total}, {max(total - done, 0) / max(rate, 1e-9):.0f} s left"
-            self._console.print(f"{stage}: {done}{left}, {rate:.1f} frames/s")
+            self._console.print(f"{self._label}{stage}: {done}{left}, {rate:.1f} frames/s")
 
     def say(self, text: str) -> None:
         """One line for the user, on standard error."""

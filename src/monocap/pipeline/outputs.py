@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from monocap.bodies import BodyModel
 from monocap.errors import InputError
-from monocap.export import write_glb, write_obj
+from monocap.export import skin_texture, write_glb, write_obj
 from monocap.files import replacing
 from monocap.media.pictures import write_image
 from monocap.media.readers import Media
@@ -119,12 +119,10 @@ def write_photo_outputs(
             written.append(out / f"{stem}.glb")
             write_glb(written[-1], motion, body)
         if "obj" in formats:
-            meshes = meshes_at(motion, body, 0)
             written.append(out / f"{stem}.obj")
-            vertices = np.concatenate([np.asarray(m.vertices) for m in meshes]) if meshes else np.zeros((0, 3))
-            count = len(body.v_template)
-            faces = [np.asarray(body.faces) + i * count for i in range(len(meshes))]
-            write_obj(written[-1], vertices, np.concatenate(faces) if faces else np.zeros((0, 3), int))
+            posed = [mesh.vertices for mesh in meshes_at(motion, body, 0)]
+            vertices = np.stack(posed) if posed else np.zeros((0, len(body.v_template), 3))
+            write_obj(written[-1], vertices, body.faces, body.uv, body.uv_faces, texture=skin_texture(body))
     if with_overlay:
         with clock.stage("render"):
             picture = overlay_frame(next(iter(media)).image, motion, body, 0)
