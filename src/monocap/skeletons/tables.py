@@ -105,6 +105,87 @@ _H36M_TREE = {
     ),
 }
 
+# ------------------------------------------------------------------ joint sets of the data sets
+_LSP = (
+    *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
+    *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
+)
+_LSP_TREE = {
+    **{"head_top": "neck"},
+    **_sides({"elbow": "shoulder", "wrist": "elbow", "knee": "hip", "ankle": "knee", "shoulder": "=neck"}),
+}
+_MPII = (*_LSP[:6], "pelvis", "thorax", "upper_neck", "head_top", *_LSP[6:])
+_MPII_TREE = {
+    **{"thorax": "pelvis", "upper_neck": "thorax", "head_top": "upper_neck"},
+    **_sides({"hip": "=pelvis", "knee": "hip", "ankle": "knee"}),
+    **_sides({"shoulder": "=thorax", "elbow": "shoulder", "wrist": "elbow"}),
+}
+_POSETRACK = ("nose", "head_bottom", "head_top", *_both("ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"))
+
+# MPI-INF-3DHP: all 28 joints of annot.mat, and the 17 of its test set.
+_3DHP28 = (
+    *("spine3", "spine4", "spine2", "spine", "pelvis", "neck", "head", "head_top"),
+    *(f"{side}_{name}" for side in ("left", "right") for name in ("clavicle", "shoulder", "elbow", "wrist", "hand")),
+    *(f"{side}_{name}" for side in ("left", "right") for name in ("hip", "knee", "ankle", "foot", "toe")),
+)
+_3DHP28_TREE = {
+    **{"spine": "pelvis", "spine2": "spine", "spine3": "spine2", "spine4": "spine3", "neck": "spine4"},
+    **{"head": "neck", "head_top": "head"},
+    **_sides({"clavicle": "=spine4", "shoulder": "clavicle", "elbow": "shoulder", "wrist": "elbow", "hand": "wrist"}),
+    **_sides({"hip": "=pelvis", "knee": "hip", "ankle": "knee", "foot": "ankle", "toe": "foot"}),
+}
+_3DHP17 = (
+    *("head_top", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
+    *("right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "root", "spine", "head"),
+)
+_3DHP17_TREE = {
+    **{"spine": "root", "neck": "spine", "head": "neck", "head_top": "head"},
+    **_sides({"hip": "=root", "knee": "hip", "ankle": "knee"}),
+    **_sides({"shoulder": "=neck", "elbow": "shoulder", "wrist": "elbow"}),
+}
+
+# Human3.6M's mocap skeleton: 32 entries, of which several repeat a place (hence 17 in use). Names after the 17.
+_H36M32 = (
+    *("root", "right_hip", "right_knee", "right_ankle", "right_toe_base", "right_toe_end"),
+    *("left_hip", "left_knee", "left_ankle", "left_toe_base", "left_toe_end", "spine_base", "spine", "thorax"),
+    *("nose", "head", "left_collar", "left_shoulder", "left_elbow", "left_wrist", "left_thumb_base", "left_thumb_end"),
+    *("left_wrist_end", "left_hand_end", "right_collar", "right_shoulder", "right_elbow", "right_wrist"),
+    *("right_thumb_base", "right_thumb_end", "right_wrist_end", "right_hand_end"),
+)
+_H36M32_TREE = {
+    **{"spine_base": "root", "spine": "spine_base", "thorax": "spine", "nose": "thorax", "head": "nose"},
+    **_sides({"hip": "=root", "knee": "hip", "ankle": "knee", "toe_base": "ankle", "toe_end": "toe_base"}),
+    **_sides({"collar": "=thorax", "shoulder": "collar", "elbow": "shoulder", "wrist": "elbow"}),
+    **_sides({"thumb_base": "wrist", "thumb_end": "thumb_base", "wrist_end": "wrist", "hand_end": "wrist_end"}),
+}
+_H36M_MEANS: dict[str, tuple[str, ...]] = {
+    **{"root": ("pelvis",), "head": ("head_top",), "spine": (), "thorax": ()},
+    **{f"{side}_collar": () for side in ("left", "right")},  # lies at the neck
+}
+
+# COCO-WholeBody: body, feet, the 68 face points of iBUG (named so that left and right exchange), both hands.
+_FACE68 = (
+    *(f"right_contour{k}" for k in range(8)),
+    "chin",
+    *(f"left_contour{k}" for k in reversed(range(8))),
+    *(f"right_brow{k}" for k in range(5)),
+    *(f"left_brow{k}" for k in reversed(range(5))),
+    *(f"nose_bridge{k}" for k in range(4)),
+    *("right_nostril1", "right_nostril0", "nose_base", "left_nostril0", "left_nostril1"),
+    *(f"right_{name}" for name in ("eye_outer", "lid0", "lid1", "eye_inner", "lid2", "lid3")),
+    *(f"left_{name}" for name in ("eye_inner", "lid1", "lid0", "eye_outer", "lid3", "lid2")),
+    *("right_mouth", "right_lip0", "right_lip1", "lip_top", "left_lip1", "left_lip0", "left_mouth"),
+    *("left_lip2", "left_lip3", "lip_bottom", "right_lip3", "right_lip2"),
+    *("right_inner_mouth", "right_inner_lip0", "inner_lip_top", "left_inner_lip0", "left_inner_mouth"),
+    *("left_inner_lip1", "inner_lip_bottom", "right_inner_lip1"),
+)
+_HAND21 = (
+    "hand_root",
+    *(f"{finger}{k}" for finger in ("thumb", "index", "middle", "ring", "pinky") for k in ("1", "2", "3", "_tip")),
+)
+_FEET6 = tuple(f"{side}_{name}" for side in ("left", "right") for name in ("big_toe", "small_toe", "heel"))
+_COCO133 = (*_COCO, *_FEET6, *_FACE68, *(f"{side}_{name}" for side in ("left", "right") for name in _HAND21))
+
 # SMPL-X's 21 points on the skin, in smplx's order, behind its 55 joints. Its eyes are eyeball centres; the
 # points called reye and leye there lie on the surface of the eyeballs and are what 2D keypoints mark.
 _SKIN21 = (
@@ -158,4 +239,17 @@ SKELETONS: dict[str, Table] = {
     "blazepose33": (_BLAZEPOSE, {}, _BLAZEPOSE_EDGES, _BLAZEPOSE_MEANS),
     "openpose25": (_OPENPOSE, _OPENPOSE_TREE, (), {"mid_hip": ("pelvis",)}),
     "h36m17": (_H36M, _H36M_TREE, (), {"root": ("pelvis",), "head": ("head_top",), "spine": (), "thorax": ()}),
+    "h36m32": (_H36M32, _H36M32_TREE, (), _H36M_MEANS),
+    "3dhp28": (
+        _3DHP28,
+        _3DHP28_TREE,
+        (),
+        dict.fromkeys(("spine", "spine2", "spine3", "spine4", "head", "left_hand", "right_hand"), ())
+        | {f"{side}_{name}": () for side in ("left", "right") for name in ("clavicle", "foot", "toe")},
+    ),
+    "3dhp17": (_3DHP17, _3DHP17_TREE, (), {"root": ("pelvis",), "spine": (), "head": ()}),
+    "lsp14": ((*_LSP, "neck", "head_top"), _LSP_TREE, (*_LIMB_EDGES, ("neck", "head_top"), *_GIRDLES), {}),
+    "mpii16": (_MPII, _MPII_TREE, (), {"upper_neck": ("neck",), "thorax": ()}),
+    "posetrack17": (_POSETRACK, {}, (*_LIMB_EDGES, *_GIRDLES), {"head_bottom": ("neck",)}),
+    "coco133": (_COCO133, {}, (*_LIMB_EDGES, *_GIRDLES), {f"{side}_hand_root": () for side in ("left", "right")}),
 }
