@@ -3,9 +3,9 @@
     python tools/calibrate_landmarks.py [--count 400]
 
 Renders the open body (random shape, anatomical random pose, every side) over frames of examples/demo.mp4, runs
-BlazePose lite and heavy on the true region, and solves per landmark for the offset, in the rest frame of the bone it hangs on,
-that explains the difference between seen and true projection (robust least squares, left and right mirrored
-together). Prints the table of `monocap.fitting.landmarks`: its offsets plus what is still missing.
+BlazePose lite and heavy on the true region, and solves per landmark for the offset, in the rest frame of the bone it
+hangs on, that explains the difference between seen and true projection (robust least squares, left and right
+mirrored together). Prints the table of `monocap.fitting.landmarks`: its offsets plus what is still missing.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def sample(skeleton: Skeleton, count: int, rng: np.random.Generator) -> list[Pos
     return states
 
 
-def measure(variant: str, states: list[PoseState], skeleton: Skeleton) -> tuple[Array, Array, Array, Array]:
-    """Jacobians (M,N,2,3) by offset, errors (M,N,2) in metres at the landmark's distance, confidences (M,N), widths."""
+def measure(variant: str, states: list[PoseState], skeleton: Skeleton) -> tuple[Array, Array, Array]:
+    """Jacobians (M,N,2,3) by offset, errors (M,N,2) in metres at the landmark's distance, confidences (M,N)."""
     body = load_body("open")
     network = BlazePose("lite" if variant == "lite" else "heavy")
     skin = skin_texture(body)
@@ -86,7 +86,7 @@ def measure(variant: str, states: list[PoseState], skeleton: Skeleton) -> tuple[
         jacobians.append(by_point @ world[marks.bone])
         errors.append((seen.points2d[:, :2] - pixels) * (z / CAMERA.fx)[:, None])
         confidences.append(seen.points2d[:, 2] * (seen.score > 0.5))
-    return np.array(jacobians), np.array(errors), np.array(confidences), np.zeros(0)
+    return np.array(jacobians), np.array(errors), np.array(confidences)
 
 
 def solve(jacobian: Array, error: Array, confidence: Array) -> tuple[Array, float, float]:
@@ -95,14 +95,14 @@ def solve(jacobian: Array, error: Array, confidence: Array) -> tuple[Array, floa
     for _ in range(30):
         rest = error - jacobian @ offset
         weight = confidence / (1 + np.sum(rest**2, axis=1) / ROBUST_M**2) ** 2
-        normal = np.einsum("tij,tik,t->jk", jacobian, jacobian, weight) + 0.02 * weight.sum() * np.eye(3) * 0.1
+        normal = np.einsum("tij,tik,t->jk", jacobian, jacobian, weight) + 0.002 * weight.sum() * np.eye(3)
         offset = np.linalg.solve(normal, np.einsum("tij,ti,t->j", jacobian, error, weight))
     before, after = (np.median(np.linalg.norm(e, axis=1)) for e in (error, error - jacobian @ offset))
     return offset, float(before), float(after)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Measure where the keypoint network puts its landmarks.")
     parser.add_argument("--count", type=int, default=400)
     count = parser.parse_args().count
     body = load_body("open")
@@ -110,7 +110,7 @@ def main() -> None:
     states = sample(skeleton, count, np.random.default_rng(7))
     names = skeletons.get("blazepose33").joint_names
     for variant in ("heavy", "lite"):
-        jacobian, error, confidence, _ = measure(variant, states, skeleton)
+        jacobian, error, confidence = measure(variant, states, skeleton)
         print(f"{variant}: keypoint, missing offset x y z (mm), median error before and after (mm)")
         for i, name in enumerate(names):
             if name.startswith("right_") or skeleton.landmarks.weight[i] == 0:

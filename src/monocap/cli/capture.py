@@ -34,15 +34,15 @@ def run(
     """Capture every input; with several, one that fails is told and the others still run. Returns the exit status."""
     if not inputs:
         raise InputError("no input; expected photos or videos, for example: monocap capture dance.mp4 -o out")
-    chosen = None if formats is None else check_formats(formats)
-    opened = [open_media(path) for path in inputs]  # a wrong path is told before any work is done
+    opened = [open_media(path) for path in inputs]  # what is wrong with them is told before any work is done
+    chosen = [check_formats(formats, media) for media in opened]
     folders = [out] if len(inputs) == 1 else _folders(inputs, out)
     engine = CaptureEngine(settings)
     summaries, failures = [], 0
-    for media, folder in zip(opened, folders, strict=True):
+    for media, folder, wanted in zip(opened, folders, chosen, strict=True):
         with ProgressDisplay(media.path.name if len(inputs) > 1 else "") as display:
             try:
-                summaries.append(_one(engine, media, folder, chosen, overlay, display))
+                summaries.append(_one(engine, media, folder, wanted, overlay, display))
             except MonocapError as error:
                 if len(inputs) == 1:
                     raise
@@ -57,7 +57,7 @@ def _one(
     engine: CaptureEngine,
     media: Media,
     folder: Path,
-    formats: Sequence[str] | None,
+    formats: Sequence[str],
     overlay: bool,
     display: ProgressDisplay,
 ) -> dict[str, Any]:
@@ -65,12 +65,10 @@ def _one(
     folder.mkdir(parents=True, exist_ok=True)
     motion = engine.capture(media, display)
     if media.kind == "image":
-        chosen = ("npz", "glb", "obj") if formats is None else formats
-        written = write_photo_outputs(folder, media.path.stem, media, motion, engine.body, chosen, overlay, clock)
+        written = write_photo_outputs(folder, media.path.stem, media, motion, engine.body, formats, overlay, clock)
         report = folder / f"{media.path.stem}.report.json"
     else:
-        chosen = ("npz", "glb") if formats is None else formats
-        written = write_video_outputs(folder, media, motion, engine.body, chosen, overlay, clock, display)
+        written = write_video_outputs(folder, media, motion, engine.body, formats, overlay, clock, display)
         report = folder / "report.json"
     summary = report_of(media, motion, asdict(engine.settings), engine.warnings, clock, engine.body)
     summary["outputs"] = [path.name for path in written]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from monocap.bodies import BodyModel, load_body
 from monocap.errors import InputError, MediaError
-from monocap.fitting import FitOptions, Fitter
+from monocap.fitting import Fitter
 from monocap.media.readers import Media
 from monocap.perception import BlazePose, PeopleDetector, PersonTracker, find_person_keypoints, turn_to_camera
 from monocap.pipeline.assemble import assemble
@@ -111,7 +111,7 @@ class CaptureEngine:
             return next(frames, None)
 
     def _fitter(self, camera: Camera) -> Fitter:
-        return Fitter(self.body, camera, FitOptions(self.settings.height, self.settings.smooth))
+        return Fitter(self.body, camera, self.settings.fit_options)
 
 
 def _in_camera(keypoints: Keypoints, camera: Camera) -> Keypoints:

@@ -23,16 +23,22 @@ from monocap.pipeline.clock import Progress, StageClock, silent
 from monocap.render import Mesh, overlay, person_colour
 from monocap.types import Motion
 
-FORMATS = ("npz", "glb", "obj")
+# What each kind of input can be written as; what is written when the user does not say.
+FORMATS = {"image": ("npz", "glb", "obj"), "video": ("npz", "glb")}
 VERSIONS_OF = ("monocap", "numpy", "scipy", "numba", "onnxruntime", "opencv-python-headless", "av", "pygltflib")
 
 
-def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
-    """The given formats without repeats. Raises InputError, listing what there is, for an unknown one."""
-    for name in formats:
-        if name not in FORMATS:
-            raise InputError(f"format {name!r} is unknown; expected some of {', '.join(FORMATS)}")
-    return tuple(dict.fromkeys(formats))
+def check_formats(formats: Sequence[str] | None, media: Media) -> tuple[str, ...]:
+    """The formats to write for ``media`` without repeats; all that its kind has for None.
+
+    Raises InputError, listing what there is, for one that its kind does not have.
+    """
+    known = FORMATS[media.kind]
+    for name in formats or ():
+        if name not in known:
+            kind = {"image": "a photo", "video": "a video"}[media.kind]
+            raise InputError(f"{media.path}: {kind} is not written as {name!r}; expected some of {', '.join(known)}")
+    return known if formats is None else tuple(dict.fromkeys(formats))
 
 
 def meshes_at(motion: Motion, body: BodyModel, frame: int) -> list[Mesh]:
@@ -91,8 +97,6 @@ def write_video_outputs(
         with clock.stage("export"):
             written.append(out / "avatar.glb")
             write_glb(written[-1], motion, body)
-    if "obj" in formats:
-        raise InputError("format 'obj' is for photos; use glb for the motion of a video")
     if with_overlay:
         written.append(out / "overlay.mp4")
         write_overlay_video(written[-1], media, motion, body, clock, progress)

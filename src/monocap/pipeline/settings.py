@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from monocap.errors import InputError
+from monocap.fitting import FitOptions
 from monocap.geometry import cameras
 from monocap.types import Camera
 
@@ -43,6 +44,12 @@ class CaptureSettings:
             raise InputError(f"focal is {self.focal}; expected pixels above 0")
         if self.fov is not None and not 1.0 <= self.fov <= 170.0:
             raise InputError(f"fov is {self.fov}; expected degrees between 1 and 170, across the longer side")
+        _ = self.fit_options
+
+    @property
+    def fit_options(self) -> FitOptions:
+        """The part that concerns the fit. Raises InputError for values out of range."""
+        return FitOptions(self.height, self.smooth)
 
     def camera(self, width: int, height: int, exif_focal: float | None = None) -> tuple[Camera, str]:
         """The pinhole camera of a picture and where its focal length comes from: "given", "EXIF" or "assumed"."""

@@ -1,0 +1,171 @@
+"""Capture from end to end on real pictures, empty ones and broken ones; what is written is read again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import monocap
+from monocap.cli import main
+from monocap.media.writers import VideoWriter
+from monocap.types import Motion
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "demo.mp4"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs of ``make demo``, with the fast preset."""
+    out = tmp_path_factory.mktemp("demo")
+    assert main(["capture", str(EXAMPLE), "-o", str(out), "--preset", "fast"]) == 0
+    return out
+
+
+def projected(motion: Motion) -> np.ndarray:
+    """(T,55,2) pixels of the first person's joints."""
+    joints = motion.joints[0]
+    return joints[..., :2] / joints[..., 2:] * motion.K[:, None, [0, 1], [0, 1]] + motion.K[:, None, :2, 2]
+
+
+@pytest.mark.slow
+def test_demo_writes_what_it_promises(demo: Path) -> None:
+    assert sorted(p.name for p in demo.iterdir()) == ["avatar.glb", "motion.npz", "overlay.mp4", "report.json"]
+    motion = Motion.load(demo / "motion.npz")
+    assert (motion.people, motion.frames) == (1, 105)
+    report = json.loads((demo / "report.json").read_text())
+    assert report["frames_with_person"] == [int(motion.valid.sum())]
+    assert set(report["cpu_seconds"]) >= {"decode", "keypoints", "fit", "render", "encode", "export"}
+    assert any("focal length unknown" in warning for warning in report["warnings"])
+
+
+@pytest.mark.slow
+def test_demo_sits_on_the_person(demo: Path) -> None:
+    """Joints project onto the keypoints, feet stand on the ground, and the walk crosses the picture leftwards."""
+    motion = Motion.load(demo / "motion.npz")
+    assert motion.valid.mean() > 0.95
+    pixels = projected(motion)
+    names = [str(n) for n in motion.keypoint_names]
+    height = np.ptp(motion.keypoints2d[0, :, :, 1], axis=1)
+    for joint in ("left_shoulder", "right_shoulder", "left_knee", "right_knee", "left_wrist", "right_ankle"):
+        gap = np.linalg.norm(
+            pixels[:, list(motion.joint_names).index(joint)] - motion.keypoints2d[0, :, names.index(joint), :2], axis=1
+        )
+        assert np.median(gap / height) < 0.05, joint
+    world = motion.joints[0] @ np.diag([1.0, -1.0, -1.0]) + motion.T_world_camera[0, :3, 3]
+    feet = world[:, [7, 8, 10, 11], 1].min(axis=1)
+    assert -0.1 < np.median(feet) < 0.25
+    assert 1.4 < np.median(world[:, 15, 1]) < 1.75, "the head joint of an adult who walks"
+    assert world[-1, 0, 0] < world[0, 0, 0] - 1.0
+
+
+@pytest.mark.slow
+def test_python_and_command_line_agree(demo: Path) -> None:
+    motion = monocap.capture(EXAMPLE, preset="fast")
+    np.testing.assert_allclose(motion.joints, Motion.load(demo / "motion.npz").joints, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["yoga.jpg", "pose.jpg"])
+def test_photo(shared: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+    source = shared(f"media/{name}")
+    assert main(["capture", str(source), "-o", str(tmp_path), "--preset", "fast"]) == 0
+    stem = source.stem
+    present = {p.name for p in tmp_path.iterdir()}
+    assert {f"{stem}.npz", f"{stem}.glb", f"{stem}.obj", f"{stem}.overlay.png", f"{stem}.report.json"} <= present
+    motion = Motion.load(tmp_path / f"{stem}.npz")
+    assert motion.people == 1
+    assert motion.frames == 1
+    limbs = [i for i, n in enumerate(motion.joint_names) if n in ("left_ankle", "right_ankle", "left_wrist")]
+    names = [str(n) for n in motion.keypoint_names]
+    for i in limbs:
+        seen = motion.keypoints2d[0, 0, names.index(str(motion.joint_names[i])), :2]
+        extent = np.ptp(motion.keypoints2d[0, 0, :, 0:2], axis=0).max()
+        assert np.linalg.norm(projected(motion)[0, i] - seen) < 0.08 * extent
+    overlay, original = cv2.imread(str(tmp_path / f"{stem}.overlay.png")), cv2.imread(str(source))
+    assert overlay is not None
+    assert original is not None
+    assert overlay.shape == original.shape
+    changed = (np.abs(overlay.astype(int) - original).sum(axis=2) > 30).mean()
+    assert 0.01 < changed < 0.6
+
+
+def test_nobody_is_no_error(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((240, 320, 3), 128, np.uint8))
+    assert main(["capture", str(tmp_path / "wall.png"), "-o", str(tmp_path / "out")]) == 0
+    motion = Motion.load(tmp_path / "out" / "wall.npz")
+    assert motion.people == 0
+    assert motion.joints.shape == (0, 1, 55, 3)
+    assert (tmp_path / "out" / "wall.glb").stat().st_size > 100
+    with VideoWriter(tmp_path / "wall.mp4", 10.0, (320, 240)) as writer:
+        for _ in range(4):
+            writer.write(np.full((240, 320, 3), 90, np.uint8))
+    assert main(["capture", str(tmp_path / "wall.mp4"), "-o", str(tmp_path / "video")]) == 0
+    motion = Motion.load(tmp_path / "video" / "motion.npz")
+    assert (motion.people, motion.frames) == (0, 4)
+    assert (tmp_path / "video" / "overlay.mp4").stat().st_size > 0
+
+
+def test_several_inputs_get_a_folder_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a").mkdir()
+    for path in (tmp_path / "a" / "x.png", tmp_path / "x.png"):
+        cv2.imwrite(str(path), np.zeros((64, 64, 3), np.uint8))
+    inputs = [str(tmp_path / "a" / "x.png"), str(tmp_path / "x.png")]
+    assert main(["capture", *inputs, "-o", str(tmp_path / "out"), "--no-overlay", "--formats", "npz", "--json"]) == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["x", "x_2"]
+    assert sorted(p.name for p in (tmp_path / "out" / "x").iterdir()) == ["x.npz", "x.report.json"]
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["failures"] == 0
+    assert [r["people"] for r in summary["results"]] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.mp4"], "missing.mp4: no such file"),
+        ([], "no input"),
+        (["text.mp4"], "text.mp4"),
+        (["empty.mp4"], "empty"),
+        (["ok.png", "--focal", "wide"], "--focal is 'wide'; expected pixels or auto"),
+        (["ok.png", "--focal", "nan"], "expected pixels above 0"),
+        (["ok.png", "--focal", "900", "--fov", "60"], "at most one of them"),
+        (["ok.png", "--fov", "400"], "expected degrees between 1 and 170"),
+        (["ok.png", "--height", "180"], "expected metres between 0.4 and 2.6"),
+        (["ok.png", "--smooth", "-1"], "expected 0 (off) to 100"),
+        (["ok.png", "--formats", "npz,fbx"], "a photo is not written as 'fbx'; expected some of npz, glb, obj"),
+        (["ok.png", "--body", "nobody.npz"], "nobody.npz"),
+        (["clip.mp4", "--formats", "npz,obj"], "a video is not written as 'obj'; expected some of npz, glb"),
+    ],
+)
+def test_bad_input_gets_one_line_and_leaves_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.mp4").write_text("this is no video\n" * 40)
+    Path("empty.mp4").touch()
+    cv2.imwrite("ok.png", np.zeros((48, 64, 3), np.uint8))
+    with VideoWriter("clip.mp4", 10.0, (64, 48)) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    assert main(["capture", *arguments, "-o", "out"]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("monocap:")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not Path("out").exists() or not list(Path("out").iterdir())
+
+
+def test_wrong_arguments_to_python() -> None:
+    with pytest.raises(ValueError, match="preset"):
+        monocap.capture_image(np.zeros((8, 8, 3), np.uint8), preset="quick")
+    with pytest.raises(ValueError, match=r"expected \(H, W, 3\) uint8 RGB"):
+        monocap.capture_image(np.zeros((8, 8), np.uint8))
+    with pytest.raises(ValueError, match="the options of capture are preset"):
+        monocap.capture_image(np.zeros((8, 8, 3), np.uint8), focus=3)
+    with pytest.raises(AttributeError, match="no attribute 'captur'"):
+        monocap.captur  # noqa: B018
