@@ -1,9 +1,10 @@
 """Where each keypoint of a detector lies on the body: landmarks are points on the skin or in the flesh, not joints.
 
-A landmark hangs rigidly on one bone. Its rest position is a joint or a vertex of the body plus an offset in the rest
-frame, hence linear in ``betas``. BlazePose's offsets are measured on renderings of the open body with known truth
-(heavy network, both sides together): ``python tools/calibrate_landmarks.py``. Its hips lie 2 cm in front of the hip centres
-and 1.5 cm above, its ears well inside the head's outline, its knees and ankles 2 cm above the joints.
+A landmark hangs rigidly on one bone. Its rest position is a joint or a vertex of the body plus an offset in the
+rest frame, hence linear in ``betas``. BlazePose's offsets are measured on renderings of the open body with
+known truth (heavy network, both sides together): ``python tools/calibrate_landmarks.py``. Its hips lie 2 cm in
+front of the hip centres and 1.5 cm above, its ears well inside the head's outline, its knees and ankles 2 cm
+above the joints.
 """
 
 from __future__ import annotations
