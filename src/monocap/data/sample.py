@@ -41,6 +41,8 @@ class Sample:
       ``joints3d_valid`` (J,) bool; names from ``skeleton3d``;
     - ``joints2d`` (N,3) px, px, confidence 0–1 (0: not annotated) in the order of ``skeleton2d``;
     - ``params`` without batch axis, of the body ``body`` and ``gender``, in ``params_frame``;
+    - ``quarter_turns``: how often the stored picture must be turned clockwise by 90° to agree with all of this;
+    - ``in_protocol``: False where the data set itself says that the frame does not count (camera lost, person hidden);
     - ``scan``: file of a mesh that is the truth (EHF); ``notes``: what only this data set has (activity, iscrowd …).
     """
 
@@ -62,6 +64,8 @@ class Sample:
     gender: Gender = "neutral"
     params_frame: Literal["camera", "world"] = "camera"
     scan: Path | None = None
+    quarter_turns: int = 0
+    in_protocol: bool = True
     sequence: str = ""
     frame: int = 0
     subject: str = ""
@@ -82,10 +86,11 @@ class Sample:
         return np.concatenate([self.box_center - half, self.box_center + half])
 
     def read_image(self) -> Array:
-        """The picture, (H,W,3) uint8 RGB. Raises MediaError if it cannot be read, InputError if there is none."""
+        """The picture, (H,W,3) uint8 RGB, turned upright. Raises MediaError if it cannot be read, InputError if there is none."""
         if self.image is None:
             raise InputError(f"{self.name}: has no picture")
-        return read_picture(self.image).image if isinstance(self.image, Path) else self.image
+        image = read_picture(self.image).image if isinstance(self.image, Path) else self.image
+        return np.ascontiguousarray(np.rot90(image, -self.quarter_turns)) if self.quarter_turns else image
 
     def camera_joints(self) -> Array:
         """``joints3d`` (J,3) in camera axes, metres. Raises InputError if they or the extrinsics are unknown."""

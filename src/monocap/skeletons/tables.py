@@ -114,6 +114,12 @@ _LSP_TREE = {
     **{"head_top": "neck"},
     **_sides({"elbow": "shoulder", "wrist": "elbow", "knee": "hip", "ankle": "knee", "shoulder": "=neck"}),
 }
+# The 24 ground-truth joints of SPIN, VIBE and HMR 2.0, a superset of LSP, MPII, H36M and COCO.
+_SPIN24 = (
+    *(*_LSP, "neck", "head_top", "pelvis", "thorax", "spine", "jaw", "head"),
+    *("nose", "left_eye", "right_eye", "left_ear", "right_ear"),
+)
+_OPENPOSE18 = (*_OPENPOSE[:8], *_OPENPOSE[9:19])  # its COCO model: no middle of the hips, no feet
 _MPII = (*_LSP[:6], "pelvis", "thorax", "upper_neck", "head_top", *_LSP[6:])
 _MPII_TREE = {
     **{"thorax": "pelvis", "upper_neck": "thorax", "head_top": "upper_neck"},
@@ -249,6 +255,13 @@ SKELETONS: dict[str, Table] = {
     ),
     "3dhp17": (_3DHP17, _3DHP17_TREE, (), {"root": ("pelvis",), "spine": (), "head": ()}),
     "lsp14": ((*_LSP, "neck", "head_top"), _LSP_TREE, (*_LIMB_EDGES, ("neck", "head_top"), *_GIRDLES), {}),
+    "spin24": (
+        _SPIN24,
+        {},
+        (*_LIMB_EDGES, *_GIRDLES, ("neck", "head_top")),
+        dict.fromkeys(("thorax", "spine", "jaw", "head"), ()),
+    ),
+    "openpose18": (_OPENPOSE18, {}, (*_LIMB_EDGES, *_GIRDLES, ("neck", "nose")), {}),
     "mpii16": (_MPII, _MPII_TREE, (), {"upper_neck": ("neck",), "thorax": ()}),
     "posetrack17": (_POSETRACK, {}, (*_LIMB_EDGES, *_GIRDLES), {"head_bottom": ("neck",)}),
     "coco133": (_COCO133, {}, (*_LIMB_EDGES, *_GIRDLES), {f"{side}_hand_root": () for side in ("left", "right")}),
