@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from videos import clip, make
 
 from monocap.errors import InputError, MediaError
+from monocap.media import readers
 from monocap.media.readers import open_media, open_pictures
+from monocap.media.writers import VideoWriter
 from monocap.types import Array
 
 
@@ -224,3 +228,24 @@ def test_pictures_as_one_video(tmp_path: Path) -> None:
         list(open_pictures(paths, 10))
     with pytest.raises(InputError):
         open_pictures([], 10)
+
+
+def test_stamps_that_repeat_still_make_time_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "steps.mp4"
+    with VideoWriter(path, 30.0, (64, 48)) as writer:
+        for i in range(6):
+            writer.write(np.full((48, 64, 3), 40 * i, np.uint8))
+    stamps = iter([0, 512, 512, 513, 500, 2000])
+    original = readers._frames
+
+    def broken(*arguments: Any) -> Iterator[Any]:
+        for frame in original(*arguments):
+            frame.pts, frame.time_base = next(stamps), Fraction(1, 15360)
+            yield frame
+
+    monkeypatch.setattr(readers, "_frames", broken)
+    times = [frame.time for frame in open_media(path)]
+    steps = np.diff(times)
+    assert len(times) == 6
+    assert steps.min() > 0.09 / 30
+    assert times[-1] == pytest.approx(2000 / 15360)

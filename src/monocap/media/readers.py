@@ -19,6 +19,7 @@ from monocap.media.pictures import MAX_PIXELS, is_picture, read_picture
 from monocap.types import Array, Frame
 
 log = logging.getLogger(__name__)
+_LEAST_STEP = 0.1  # of a frame: what two frames are apart at least
 _HD_LINES = 720  # untagged video of at least this many lines is BT.709 by common practice, BT.601 below
 
 
@@ -178,8 +179,8 @@ class Video(Media):
                 if frame.pts is not None and frame.time_base is not None:
                     stamp = frame.pts * frame.time_base
                     first = stamp if first is None else first
-                    if float(stamp - first) > last:  # stamps that run backwards are a writer's fault
-                        time = float(stamp - first)
+                    # stamps that repeat or run backwards are a writer's fault: time still goes on, if slowly
+                    time = max(float(stamp - first), last + _LEAST_STEP / self.fps if index else 0.0)
                 yield Frame(self._upright(frame), index, time)
                 index, last = index + 1, time
         if damage:
