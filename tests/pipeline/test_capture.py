@@ -137,6 +137,7 @@ def test_several_inputs_get_a_folder_each(tmp_path: Path, capsys: pytest.Capture
         (["ok.png", "--smooth", "-1"], "expected 0 (off) to 100"),
         (["ok.png", "--formats", "npz,fbx"], "a photo is not written as 'fbx'; expected some of npz, glb, obj"),
         (["ok.png", "--body", "nobody.npz"], "nobody.npz"),
+        (["ok.png", "-o", "text.mp4"], "text.mp4: cannot write there"),
         (["clip.mp4", "--formats", "npz,obj"], "a video is not written as 'obj'; expected some of npz, glb"),
     ],
 )
@@ -153,7 +154,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
     cv2.imwrite("ok.png", np.zeros((48, 64, 3), np.uint8))
     with VideoWriter("clip.mp4", 10.0, (64, 48)) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8))
-    assert main(["capture", *arguments, "-o", "out"]) == 2
+    assert main(["capture", *([] if "-o" in arguments else ["-o", "out"]), *arguments]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("monocap:")]
     assert len(lines) == 1
     assert message in lines[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +38,8 @@ def run(
     opened = [open_media(path) for path in inputs]  # what is wrong with them is told before any work is done
     chosen = [check_formats(formats, media) for media in opened]
     folders = [out] if len(inputs) == 1 else _folders(inputs, out)
+    for folder in folders:
+        _make_writable(folder)
     engine = CaptureEngine(settings)
     summaries, failures = [], 0
     for media, folder, wanted in zip(opened, folders, chosen, strict=True):
@@ -62,7 +65,6 @@ def _one(
     display: ProgressDisplay,
 ) -> dict[str, Any]:
     engine.clock = clock = StageClock()
-    folder.mkdir(parents=True, exist_ok=True)
     motion = engine.capture(media, display)
     if media.kind == "image":
         written = write_photo_outputs(folder, media.path.stem, media, motion, engine.body, formats, overlay, clock)
@@ -78,6 +80,15 @@ def _one(
     for path in [*written, report]:
         display.say(f"wrote {path}")
     return {"input": str(media.path), "outputs": [str(path) for path in [*written, report]], **_brief(summary)}
+
+
+def _make_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder}: cannot write there ({error.strerror}); choose another folder with -o") from error
 
 
 def _brief(summary: dict[str, Any]) -> dict[str, Any]:
