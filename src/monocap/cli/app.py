@@ -92,6 +92,44 @@ def build() -> SubcommandApp:
         return run(action, name)
 
     @app.command
+    def evaluate(
+        what: tyro.conf.Positional[str],
+        /,
+        protocol: str = "limbs-12",
+        data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+        out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = Path("out/evaluate"),
+        preset: Literal["fast", "balanced", "accurate"] = "accurate",
+        bodies: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+        regressor: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+        limit: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+        gallery: int = 8,
+        strict: tyro.conf.FlagCreatePairsOff[bool] = False,
+        json: tyro.conf.FlagCreatePairsOff[bool] = False,
+    ) -> int:
+        """Compare with truth under a named protocol: JSON, Markdown beside published numbers, plots, worst cases.
+
+        Args:
+            what: capture (ours, on the data set's pictures), an .npz file of predictions, or: protocols (lists them).
+            protocol: its name.
+            data: the data set's folder; by default the development pictures that MONOCAP_SHARED points to.
+            out: folder for the report, made if absent.
+            preset: of capture.
+            bodies: folder with official body files, where the truth is body parameters.
+            regressor: H36M joint regressor, where the protocol takes joints from meshes.
+            limit: at most so many samples, spread evenly.
+            gallery: so many worst cases are drawn; 0 for none.
+            strict: stop at the first bad sample instead of naming, skipping and counting it.
+            json: print the report as JSON on standard output.
+        """
+        from monocap.cli.evaluate import list_protocols, run
+        from monocap.evaluate.program import EvaluateOptions
+
+        if what == "protocols":
+            return list_protocols(json)
+        options = EvaluateOptions(what, protocol, data, out, bodies, regressor, limit, gallery, strict, preset)
+        return run(options, json)
+
+    @app.command
     def bench(
         name: tyro.conf.Positional[Literal["capture"]],
         source: tyro.conf.Positional[Path | None] = None,

@@ -1,0 +1,147 @@
+"""Our own capture over a data set's pictures, with its intrinsics: before the fit, and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from monocap import metrics, skeletons
+from monocap.bodies import BodyModel
+from monocap.data import Sample
+from monocap.errors import InputError
+from monocap.evaluate.poses import Poses, finite, in_order
+from monocap.evaluate.predictions import Estimate
+from monocap.evaluate.protocols import EvaluationProtocol
+from monocap.fitting import FitOptions, Fitter
+from monocap.geometry.cameras import project
+from monocap.perception import find_person_keypoints, turn_to_camera
+from monocap.perception.photo import average, search
+from monocap.pipeline.engine import CaptureEngine
+from monocap.pipeline.settings import PHOTO_CROPS, CaptureSettings
+from monocap.types import Array, BodyEstimate, Camera, Keypoints
+
+BODY_SKELETON = "smplx76"  # the body's 55 joints and 21 points on its skin
+_SAME = 0.3  # overlap of boxes from which two are the same person
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What capture made of one sample: ``keypoints`` and ``estimate`` (T = 1), or None if nobody was found."""
+
+    keypoints: Keypoints | None
+    estimate: BodyEstimate | None
+    camera: Camera
+
+
+def camera_of(sample: Sample, width: int, height: int, settings: CaptureSettings) -> tuple[Camera, bool]:
+    """The data set's camera for a picture of that size, and whether it was known; if not, what capture assumes."""
+    if sample.K is None:
+        return settings.camera(width, height)[0], False
+    K = np.asarray(sample.K, np.float64)
+    return Camera(K[0, 0], K[1, 1], K[0, 2], K[1, 2], width, height), True
+
+
+def capture_sample(engine: CaptureEngine, sample: Sample) -> Captured:
+    """Capture one picture as `monocap.capture` does, but with the sample's camera.
+
+    With a true box, the person meant is the one it encloses: if capture settles on somebody else, the people found
+    are tried by overlap with the box. Nobody found is a result, not an error.
+    """
+    image = sample.read_image()
+    height, width = image.shape[:2]
+    camera, _ = camera_of(sample, width, height, engine.settings)
+    crops = PHOTO_CROPS[engine.settings.preset]
+    found = find_person_keypoints(image, detector=engine.detector, blazepose=engine.network, jittered=crops)
+    if sample.box is not None and (found is None or _overlap(found, sample.box) < _SAME):
+        found = _at_box(engine, image, sample.box, crops) or found
+    if found is None:
+        return Captured(None, None, camera)
+    turned = turn_to_camera(found.points3d, found.points2d, camera)
+    keypoints = replace(found, points3d=turned, mask=None)
+    fitter = Fitter(engine.body, camera, FitOptions(engine.settings.height, engine.settings.smooth))
+    return Captured(keypoints, fitter.photo(keypoints), camera)
+
+
+def _overlap(keypoints: Keypoints, box: Array) -> float:
+    points = keypoints.points2d[:, :2]
+    return float(metrics.box_iou(np.concatenate([points.min(axis=0), points.max(axis=0)]), box))
+
+
+def _at_box(engine: CaptureEngine, image: Array, box: Array, crops: int) -> Keypoints | None:
+    people = engine.detector.detect(image, thorough=True)
+    overlaps = metrics.box_iou(people.boxes, box) if len(people.boxes) else np.zeros(0)
+    for index in np.argsort(-overlaps):
+        if overlaps[index] < _SAME / 2:
+            return None
+        look = search(image, people.boxes[index], people.keypoints[index], engine.network)
+        if look is not None:
+            return average(image, look, engine.network, crops).keypoints
+    return None
+
+
+def run_capture(
+    protocol: EvaluationProtocol,
+    samples: list[Sample],
+    settings: CaptureSettings | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Estimate, Estimate, list[Captured], BodyModel]:
+    """Capture every sample; returns the row before the fit, the row after it, the captures, and the body.
+
+    Raises InputError for a protocol about motions in the world: pictures are captured one by one.
+    """
+    if protocol.frame == "world":
+        raise InputError(f"protocol {protocol.name} is about motions in the world; capture the videos and pass a file")
+    engine = CaptureEngine(settings or CaptureSettings(preset="accurate"))
+    captured = []
+    for done, sample in enumerate(samples):
+        captured.append(capture_sample(engine, sample))
+        if progress is not None:
+            progress(done + 1, len(samples))
+    found = np.array([one.keypoints is not None for one in captured])
+    if not found.any():
+        raise InputError("nobody was found in any picture; nothing can be compared")
+    notes = ["pictures are captured one by one, also those of videos", f"preset {engine.settings.preset}"]
+    guessed = sum(sample.K is None for sample in samples)
+    if guessed:
+        notes.append(f"intrinsics are unknown for {guessed} of {len(samples)} samples; capture's assumption was used")
+    before = _before(protocol, captured, found, notes)
+    after = _after(protocol, engine.body, captured, found, notes)
+    return before, after, captured, engine.body
+
+
+def _before(protocol: EvaluationProtocol, captured: list[Captured], found: Array, notes: list[str]) -> Estimate:
+    label = "keypoint network, before the fit"
+    first = next(one.keypoints for one in captured if one.keypoints is not None)
+    size = 2 if protocol.points == "keypoints" else 3
+    points = np.full((len(captured), len(first.points2d), size), np.nan)
+    for i, one in enumerate(captured):
+        if one.keypoints is not None:
+            points[i] = one.keypoints.points2d[:, :2] if size == 2 else one.keypoints.points3d
+    if protocol.points == "vertices":
+        nothing = np.zeros(len(captured), dtype=bool)
+        empty = Poses(np.full((len(captured), len(protocol.joints), 3), np.nan), np.zeros((len(captured), 1), bool))
+        return Estimate(label, empty, nothing, ["keypoints have no surface"])
+    joints, visible, root, more = in_order(protocol, points, finite(points), skeleton=first.skeleton)
+    return Estimate(label, Poses(joints, visible, root), found, [*notes, *more])
+
+
+def _after(
+    protocol: EvaluationProtocol, body: BodyModel, captured: list[Captured], found: Array, notes: list[str]
+) -> Estimate:
+    count = len(skeletons.get(BODY_SKELETON))
+    flat = protocol.points == "keypoints"
+    points = np.full((len(captured), count, 2 if flat else 3), np.nan)
+    vertices = np.full((len(captured), len(body.v_template), 3), np.nan) if protocol.points == "vertices" else None
+    for i, one in enumerate(captured):
+        if one.estimate is None:
+            continue
+        parameters = one.estimate.params.asdict()
+        skin = body.extra_points(**parameters).reshape(-1, 3)
+        space = np.concatenate([one.estimate.joints[0], skin])
+        points[i] = project(space, one.camera) if flat else space
+        if vertices is not None:
+            vertices[i] = body(**parameters).vertices[0]
+    joints, visible, root, more = in_order(protocol, points, finite(points), skeleton=BODY_SKELETON)
+    return Estimate("after the fit", Poses(joints, visible, root, vertices, root), found, [*notes, *more])
