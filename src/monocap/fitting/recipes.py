@@ -119,9 +119,16 @@ class Fitter:
         return initial_state(self.skeleton, self.prior, seen.target, seen.weight, seen.hints, seen.K, betas)
 
     def _alone(self, seen: Observation, betas: Array) -> PoseState:
-        """Every frame on its own, roughly: the windows refine."""
-        state = replace(self._start(seen), betas=betas)
-        return solve_frames(self.skeleton, state, self._terms(seen, state, VIDEO, 8.0), 6).state
+        """Every frame on its own, roughly: the windows refine. In runs of a window's length, so that memory stays flat."""
+        start = replace(self._start(seen), betas=betas)
+        solved: PoseState | None = None
+        for first in range(0, start.frames, WINDOW):
+            part = slice(first, first + WINDOW)
+            state = start.take(part)
+            state = solve_frames(self.skeleton, state, self._terms(seen.take(part), state, VIDEO, 8.0), 6).state
+            solved = state if solved is None else _concatenate(solved, state)
+        assert solved is not None
+        return solved
 
     def _shape_from(self, seen: Observation) -> Array:
         """One shape from frames spread over the track."""

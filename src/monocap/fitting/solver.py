@@ -20,7 +20,7 @@ from monocap.fitting.state import UNKNOWNS, Linearised, PoseState, Skeleton, lin
 from monocap.fitting.terms import Shape, Term
 from monocap.types import Array
 
-_UP, _DOWN, _MAX_DAMPING = 8.0, 0.2, 1e8
+_UP, _DOWN, _MIN_DAMPING, _MAX_DAMPING = 8.0, 0.2, 1e-7, 1e8
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,27 @@ class Outcome:
 
     state: PoseState
     cost: Array
+
+
+@dataclass
+class _Step:
+    """The damping of one system and when to stop: small gain, or no step that helps."""
+
+    tolerance: float
+    damping: float = 1e-2
+    done: bool = False
+
+    def accepts(self, before: float, now: float) -> bool:
+        if not now < before:
+            self.refuse()
+            return False
+        self.damping = max(self.damping * _DOWN, _MIN_DAMPING)
+        self.done = before - now < self.tolerance * before
+        return True
+
+    def refuse(self) -> None:
+        self.damping *= _UP
+        self.done = self.damping > _MAX_DAMPING
 
 
 class _Normal(NamedTuple):
@@ -87,7 +108,7 @@ def solve_frames(
             None,
             None,
         )
-        damping = np.clip(damping * np.where(better, _DOWN, _UP), 1e-7, _MAX_DAMPING)
+        damping = np.clip(damping * np.where(better, _DOWN, _UP), _MIN_DAMPING, _MAX_DAMPING)
         if np.all((better & (gain < tolerance)) | (damping >= _MAX_DAMPING)):
             break
     return Outcome(state, normal.cost)
@@ -103,34 +124,28 @@ def solve_shape(
 ) -> Outcome:
     """Frames that share ``betas`` and nothing else: the poses are eliminated (Schur complement), then betas solved."""
     normal = _normal(linearise(skeleton, state, with_betas=True), terms)
-    damping = 1e-2
+    step = _Step(tolerance)
     prior = shape.normal(state.betas)
     for _ in range(iterations):
         assert normal.mixed is not None
         assert normal.shape_gradient is not None
         assert normal.shape_hessian is not None
-        inner = _damped(normal.hessian, np.full(state.frames, damping))
+        inner = _damped(normal.hessian, np.full(state.frames, step.damping))
         solved = np.linalg.solve(inner, np.concatenate([normal.gradient[..., None], normal.mixed], axis=-1))
         by_pose, by_shape = solved[..., 0], solved[..., 1:]
         mixed_t = np.swapaxes(normal.mixed, 1, 2)
         schur = normal.shape_hessian + prior[2] - np.sum(mixed_t @ by_shape, axis=0)
-        schur += damping * np.diag(np.diag(normal.shape_hessian + prior[2]))
+        schur += step.damping * np.diag(np.diag(normal.shape_hessian + prior[2]))
         right = normal.shape_gradient + prior[1] - np.sum(mixed_t @ by_pose[..., None], axis=0)[:, 0]
         betas = -np.linalg.solve(schur, right)
         delta = -by_pose - (by_shape @ betas)
         trial = state.step(_bounded(delta), betas)
         after = _normal(linearise(skeleton, trial, with_betas=True), terms)
         prior_after = shape.normal(trial.betas)
-        before, now = normal.cost.sum() + prior[0], after.cost.sum() + prior_after[0]
-        if now < before:
+        if step.accepts(normal.cost.sum() + prior[0], after.cost.sum() + prior_after[0]):
             state, normal, prior = trial, after, prior_after
-            damping = max(damping * _DOWN, 1e-7)
-            if (before - now) < tolerance * before:
-                break
-        else:
-            damping *= _UP
-            if damping > _MAX_DAMPING:
-                break
+        if step.done:
+            break
     return Outcome(state, normal.cost)
 
 
@@ -145,31 +160,24 @@ def solve_window(
     """A run of consecutive frames, coupled by smoothness over time; betas fixed."""
     at = linearise(skeleton, state)
     normal, coupling = _normal(at, terms), smoothness.normal(at)
-    damping = 1e-2
+    step = _Step(tolerance)
     for _ in range(iterations):
         diagonal = normal.hessian + coupling.hessian
         gradient = normal.gradient + coupling.gradient
         banded = np.zeros((3 * UNKNOWNS, state.frames * UNKNOWNS))
-        _fill_banded(banded, _damped(diagonal, np.full(state.frames, damping)), coupling.next, coupling.after_next)
+        _fill_banded(banded, _damped(diagonal, np.full(state.frames, step.damping)), coupling.next, coupling.after_next)
         try:
             delta = -solveh_banded(banded, gradient.reshape(-1), lower=True, overwrite_ab=True, check_finite=False)
         except LinAlgError:
-            damping *= _UP
+            step.refuse()
             continue
         trial = state.step(_bounded(delta.reshape(state.frames, UNKNOWNS)))
         at = linearise(skeleton, trial)
         after, coupling_after = _normal(at, terms), smoothness.normal(at)
-        before = normal.cost.sum() + coupling.cost
-        now = after.cost.sum() + coupling_after.cost
-        if now < before:
+        if step.accepts(normal.cost.sum() + coupling.cost, after.cost.sum() + coupling_after.cost):
             state, normal, coupling = trial, after, coupling_after
-            damping = max(damping * _DOWN, 1e-7)
-            if (before - now) < tolerance * before:
-                break
-        else:
-            damping *= _UP
-            if damping > _MAX_DAMPING:
-                break
+        if step.done:
+            break
     return Outcome(state, normal.cost)
 
 

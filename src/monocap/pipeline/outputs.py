@@ -89,14 +89,7 @@ def write_video_outputs(
     progress: Progress = silent,
 ) -> list[Path]:
     """``motion.npz``, ``avatar.glb``, ``overlay.mp4`` in ``out``; returns what was written."""
-    written = []
-    if "npz" in formats:
-        written.append(out / "motion.npz")
-        motion.save(written[-1])
-    if "glb" in formats:
-        with clock.stage("export"):
-            written.append(out / "avatar.glb")
-            write_glb(written[-1], motion, body)
+    written = _write_motion(motion, body, formats, out / "motion.npz", out / "avatar.glb", clock)
     if with_overlay:
         written.append(out / "overlay.mp4")
         write_overlay_video(written[-1], media, motion, body, clock, progress)
@@ -114,15 +107,9 @@ def write_photo_outputs(
     clock: StageClock,
 ) -> list[Path]:
     """``STEM.npz``, ``STEM.glb``, ``STEM.obj``, ``STEM.overlay.png`` in ``out``; returns what was written."""
-    written = []
-    if "npz" in formats:
-        written.append(out / f"{stem}.npz")
-        motion.save(written[-1])
-    with clock.stage("export"):
-        if "glb" in formats:
-            written.append(out / f"{stem}.glb")
-            write_glb(written[-1], motion, body)
-        if "obj" in formats:
+    written = _write_motion(motion, body, formats, out / f"{stem}.npz", out / f"{stem}.glb", clock)
+    if "obj" in formats:
+        with clock.stage("export"):
             written.append(out / f"{stem}.obj")
             posed = [mesh.vertices for mesh in meshes_at(motion, body, 0)]
             vertices = np.stack(posed) if posed else np.zeros((0, len(body.v_template), 3))
@@ -133,6 +120,21 @@ def write_photo_outputs(
         with clock.stage("encode"):
             written.append(out / f"{stem}.overlay.png")
             write_image(written[-1], picture)
+    return written
+
+
+def _write_motion(
+    motion: Motion, body: BodyModel, formats: Sequence[str], npz: Path, glb: Path, clock: StageClock
+) -> list[Path]:
+    """What photos and videos have in common; returns what was written."""
+    written = []
+    with clock.stage("export"):
+        if "npz" in formats:
+            motion.save(npz)
+            written.append(npz)
+        if "glb" in formats:
+            write_glb(glb, motion, body)
+            written.append(glb)
     return written
 
 
