@@ -11,7 +11,7 @@ from monocap.fitting import terms
 from monocap.fitting.landmarks import blazepose_landmarks
 from monocap.fitting.smoothness import Smoothness
 from monocap.fitting.solver import _fill_banded
-from monocap.fitting.state import UNKNOWNS, Linearised, PoseState, Skeleton, linearise
+from monocap.fitting.state import UNKNOWNS, Linearised, PoseState, Skeleton, landmark_points, linearise
 from monocap.geometry import rotations
 from monocap.priors import anatomical_prior
 
@@ -46,6 +46,7 @@ def by_differences(function, state: PoseState) -> NDArray[np.float64]:
 def test_points_and_joints_by_pose(skeleton: Skeleton, rng: np.random.Generator) -> None:
     state = random_state(rng, 3, skeleton.joint_directions.shape[2])
     at = linearise(skeleton, state)
+    np.testing.assert_allclose(at.points, landmark_points(skeleton, state), atol=1e-12)
     np.testing.assert_allclose(at.d_points, by_differences(lambda s: linearise(skeleton, s).points, state), atol=1e-8)
     np.testing.assert_allclose(at.d_joints, by_differences(lambda s: linearise(skeleton, s).joints, state), atol=1e-8)
 

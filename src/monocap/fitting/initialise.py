@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from monocap import skeletons
-from monocap.fitting.state import PoseState, Skeleton, linearise
+from monocap.fitting.state import PoseState, Skeleton, landmark_points
 from monocap.geometry import procrustes, rotations
 from monocap.priors import PosePrior
 from monocap.types import Array
@@ -101,8 +101,8 @@ def initial_state(
 ) -> PoseState:
     """The closed-form start: pose from ``hints`` (T,N,3), then translation from ``keypoints`` (T,N,2) px."""
     root, pose = pose_from_hints(skeleton, prior, hints, betas)
-    posed = linearise(skeleton, PoseState(root, pose, np.zeros((len(hints), 3)), betas))
-    transl = translation_from_keypoints(posed.points, keypoints, weight, K)
+    points = landmark_points(skeleton, PoseState(root, pose, np.zeros((len(hints), 3)), betas))
+    transl = translation_from_keypoints(points, keypoints, weight, K)
     return PoseState(root, pose, transl, betas)
 
 

@@ -16,7 +16,7 @@ from monocap.fitting.landmarks import blazepose_landmarks
 from monocap.fitting.observation import Observation
 from monocap.fitting.smoothness import Smoothness
 from monocap.fitting.solver import Outcome, solve_frames, solve_shape, solve_window
-from monocap.fitting.state import PoseState, Skeleton, linearise
+from monocap.fitting.state import PoseState, Skeleton, landmark_points
 from monocap.fitting.terms import Bending, Directions, JointLimits, PosePull, Reprojection, Shape, Term
 from monocap.geometry import rotations
 from monocap.priors import anatomical_prior
@@ -119,7 +119,7 @@ class Fitter:
         return initial_state(self.skeleton, self.prior, seen.target, seen.weight, seen.hints, seen.K, betas)
 
     def _alone(self, seen: Observation, betas: Array) -> PoseState:
-        """Every frame on its own, roughly: the windows refine. In runs of a window's length, so that memory stays flat."""
+        """Every frame on its own, roughly: the windows refine. Run by run, so that memory stays flat."""
         start = replace(self._start(seen), betas=betas)
         solved: PoseState | None = None
         for first in range(0, start.frames, WINDOW):
@@ -196,10 +196,9 @@ class Fitter:
             transl=state.transl,
         )
         joints = self.body.joints_only(**params.asdict())
-        at = linearise(self.skeleton, state)
-        depth = np.maximum(at.points[..., 2:], 0.05)
+        points = landmark_points(self.skeleton, state)
         focal = np.array([seen.K[0, 0], seen.K[1, 1]])
-        projected = at.points[..., :2] / depth * focal + seen.K[:2, 2]
+        projected = points[..., :2] / np.maximum(points[..., 2:], 0.05) * focal + seen.K[:2, 2]
         squared = np.sum((projected - seen.target) ** 2, axis=-1)
         total = np.maximum(seen.weight.sum(axis=1), 1e-9)
         residual = np.sqrt(np.sum(seen.weight * squared, axis=1) / total)

@@ -105,6 +105,16 @@ class Linearised:
     b_points: Array | None
 
 
+def landmark_points(skeleton: Skeleton, state: PoseState) -> Array:
+    """(T,N,3) landmarks at one state, camera frame, metres: as in `linearise`, without derivatives."""
+    marks = skeleton.landmarks
+    rest_joints = skeleton.joints + skeleton.joint_directions @ state.betas
+    rest_marks = marks.rest + marks.directions @ state.betas
+    world, joints = kinematics.forward_kinematics_numba(state.local_rotations, rest_joints, skeleton.parents)
+    local = rest_marks - rest_joints[marks.bone]
+    return (world[:, marks.bone] @ local[..., None])[..., 0] + joints[:, marks.bone] + state.transl[:, None]
+
+
 def linearise(skeleton: Skeleton, state: PoseState, with_betas: bool = False) -> Linearised:
     """Pose the skeleton and differentiate it analytically (`geometry.kinematics`)."""
     marks = skeleton.landmarks
