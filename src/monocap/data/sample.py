@@ -42,7 +42,7 @@ class Sample:
     - ``joints2d`` (N,3) px, px, confidence 0–1 (0: not annotated) in the order of ``skeleton2d``;
     - ``params`` without batch axis, of the body ``body`` and ``gender``, in ``params_frame``;
     - ``quarter_turns``: how often the stored picture must be turned clockwise by 90° to agree with all of this;
-    - ``in_protocol``: False where the data set itself says that the frame does not count (camera lost, person hidden);
+    - ``in_protocol``: False where the data set itself says that the frame does not count (camera lost, hidden);
     - ``scan``: file of a mesh that is the truth (EHF); ``notes``: what only this data set has (activity, iscrowd …).
     """
 
@@ -86,7 +86,7 @@ class Sample:
         return np.concatenate([self.box_center - half, self.box_center + half])
 
     def read_image(self) -> Array:
-        """The picture, (H,W,3) uint8 RGB, turned upright. Raises MediaError if it cannot be read, InputError if there is none."""
+        """The picture, (H,W,3) uint8 RGB, turned upright. Raises MediaError if unreadable, InputError if absent."""
         if self.image is None:
             raise InputError(f"{self.name}: has no picture")
         image = read_picture(self.image).image if isinstance(self.image, Path) else self.image
