@@ -131,7 +131,7 @@ def build() -> SubcommandApp:
 
     @app.command
     def bench(
-        name: tyro.conf.Positional[Literal["capture"]],
+        name: tyro.conf.Positional[Literal["capture", "kinematics", "bodies", "render", "fit"]],
         source: tyro.conf.Positional[Path | None] = None,
         /,
         preset: Literal["fast", "balanced", "accurate"] = "fast",
@@ -141,9 +141,10 @@ def build() -> SubcommandApp:
         """Measure on this machine: medians of repeats, CPU time apart from wall time.
 
         Args:
-            name: capture: frames per second and CPU milliseconds per stage and frame.
-            source: the video to use; by default the example of a source checkout.
-            preset: as in capture.
+            name: capture: frames per second, milliseconds per stage; kinematics, bodies: beside the reference and
+                smplx, if installed; render: an overlay at 720p; fit: a motion with known truth.
+            source: for capture, the video to use; by default the example of a source checkout.
+            preset: for capture, as there.
             repeats: how often; the median is reported.
             json: one flat object on one line.
         """

@@ -25,6 +25,7 @@ from monocap.render import Mesh, draw_skeleton, overlay, person_colour
 from monocap.types import Array
 
 TILE = 320
+BAND, LETTERS = 20, 40  # strip behind the writing, px; letters that fit
 TRUTH, ESTIMATE = (0.0, 0.62, 0.45), (0.90, 0.62, 0.0)
 
 
@@ -137,7 +138,8 @@ def _tile(image: Array, window: tuple[float, float, float], title: str, caption:
     matrix = np.array([[scale, 0, TILE / 2 - scale * x], [0, scale, TILE / 2 - scale * y]])
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     tile = cv2.warpAffine(image, matrix, (TILE, TILE), flags=interpolation, borderValue=(60, 60, 60))
-    for text, y_text in ((title, 14), (caption, TILE - 8)):
-        for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            cv2.putText(tile, text, (6, y_text), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, thickness, cv2.LINE_AA)
+    for text, top in ((title[-LETTERS:], 0), (caption, TILE - BAND)):
+        tile[top : top + BAND] = (0.35 * tile[top : top + BAND]).astype(np.uint8)
+        place = (6, top + BAND - 6)
+        cv2.putText(tile, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
     return tile

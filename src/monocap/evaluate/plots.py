@@ -45,7 +45,7 @@ def _bars(axes: Any, names: list[str], rows: list[tuple[str, list[float | None]]
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel(label)
-    axes.legend(frameon=False)
+    _legend(axes)
 
 
 def _by_joint(figure: Any, report: Report) -> bool:
@@ -85,5 +85,10 @@ def _spread(figure: Any, report: Report) -> bool:
     axes.set_xlabel(f"{METRICS[name].title} ({METRICS[name].unit})")
     axes.set_ylabel("share of samples up to it")
     axes.set_ylim(0, 1)
-    axes.legend(frameon=False)
+    _legend(axes)
     return True
+
+
+def _legend(axes: Any) -> None:
+    """Above the plot, where it hides nothing."""
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)

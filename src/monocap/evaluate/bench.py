@@ -1,0 +1,53 @@
+"""All benchmarks, by name: one function each, in a file of its own, that returns one flat object of figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from monocap.errors import InputError
+from monocap.evaluate.bench_bodies import bench_bodies
+from monocap.evaluate.bench_capture import bench_capture
+from monocap.evaluate.bench_fit import bench_fit
+from monocap.evaluate.bench_kinematics import bench_kinematics
+from monocap.evaluate.bench_render import bench_render
+from monocap.evaluate.stopwatch import Figures
+from monocap.pipeline.settings import Preset
+
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "demo.mp4"
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """``repeats`` of which the median is taken; ``source`` video and ``preset`` only for ``capture``."""
+
+    repeats: int = 3
+    source: Path | None = None
+    preset: Preset = "fast"
+
+
+def _capture(options: BenchOptions) -> Figures:
+    path = options.source or EXAMPLE
+    if not path.is_file():
+        raise InputError(f"{path}: no such video; pass one: monocap bench capture VIDEO")
+    return bench_capture(path, options.preset, options.repeats)
+
+
+BENCHES: dict[str, Callable[[BenchOptions], Figures]] = {
+    "capture": _capture,
+    "kinematics": lambda options: bench_kinematics(options.repeats),
+    "bodies": lambda options: bench_bodies(options.repeats),
+    "render": lambda options: bench_render(options.repeats),
+    "fit": lambda options: bench_fit(options.repeats),
+}
+
+
+def bench(name: str, options: BenchOptions | None = None) -> Figures:
+    """Run one benchmark. Raises InputError for an unknown name, or fewer than one repeat."""
+    options = options or BenchOptions()
+    if name not in BENCHES:
+        raise InputError(f"no benchmark {name!r}; there are {', '.join(BENCHES)}")
+    if options.repeats < 1:
+        raise InputError(f"--repeats is {options.repeats}; expected 1 or more")
+    return BENCHES[name](options)
