@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monocap.bodies import BodyModel
-from monocap.data import Dataset
-from monocap.data.folder import read_folder
-from monocap.data.real3d import read_real3d
+from monocap.data import Dataset, open_dataset
 from monocap.errors import InputError, MissingDependencyError
 from monocap.evaluate import protocols
 from monocap.evaluate.capture_run import Captured, run_capture
@@ -131,6 +129,4 @@ def open_data(path: Path | None) -> Dataset:
         path = None if not shared else Path(shared) / DEVELOPMENT
         if path is None or not path.is_dir():
             raise InputError("no data; pass --data FOLDER (or set MONOCAP_SHARED to the development data)")
-    if (path / "annotations.json").is_file():
-        return read_real3d(path)
-    return read_folder(path)
+    return open_dataset(path)

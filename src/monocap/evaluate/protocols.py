@@ -27,12 +27,12 @@ class Selection:
 class EvaluationProtocol:
     """One protocol.
 
-    ``joints`` in the order of predictions, names of ``skeleton``; ``root`` joints whose middle is the origin;
-    ``points``: what is compared; ``frame`` "camera" or "world"; ``regressor``: the family of H36M regressor that
-    makes joints from meshes; ``align_vertices``: "root" (the regressed root), "pelvis" (the regressor's or body's
-    pelvis joint) or "none"; ``neutral_truth``: annotated betas go into the neutral body whatever the gender;
-    ``fps`` of its videos, for jitter; ``metrics`` by name, the first sorts the worst cases; ``traps`` are printed with
-    every report.
+    - ``joints`` in the order of predictions, names of ``skeleton``; ``root`` joints whose middle is the origin;
+    - ``points``: what is compared; ``frame`` "camera" or "world"; ``joints_note``: the truth is in the sample's note of
+      that name, where there is one; ``regressor``: the family of H36M regressor that makes joints from meshes;
+    - ``align_vertices``: "root" (as for joints), "pelvis" (first joint of regressor or body) or "none";
+      ``neutral_truth``: annotated betas go into the neutral body whatever the gender;
+    - ``fps`` of its videos, for jitter; ``metrics`` by name, the first sorts the worst cases; ``traps`` are printed.
     """
 
     name: str
@@ -50,6 +50,7 @@ class EvaluationProtocol:
     regressor: Regressor = ""
     align_vertices: Literal["root", "pelvis", "none"] = "root"
     neutral_truth: bool = False
+    joints_note: str = ""
     fps: float = 30.0
     select: Selection = field(default_factory=Selection)
 

@@ -14,11 +14,14 @@ import numpy as np
 
 from monocap.bodies import BodyModel, load_body
 from monocap.data import Dataset, Problem, Sample, check
+from monocap.data.meshes import read_vertices
 from monocap.errors import InputError
 from monocap.evaluate.poses import Poses, in_order
 from monocap.evaluate.protocols import EvaluationProtocol
 from monocap.evaluate.regressors import family_of, regress, require_family
 from monocap.evaluate.scoring import Scene
+from monocap.files import read_npz
+from monocap.geometry import transforms
 from monocap.types import Array
 
 BODY_JOINTS = {"smpl": "smpl24", "smplh": "smplh52", "smplx": "smplx55", "open": "smplx55"}
@@ -61,19 +64,24 @@ class TrueBodies:
     @lru_cache(maxsize=8)  # noqa: B019 - lives as long as one evaluation
     def load(self, kind: str, gender: str) -> BodyModel:
         """The body. Raises InputError, saying what to pass, if it is not there."""
-        if kind == "open":
-            return load_body("open")
+        return load_body("open" if kind == "open" else self._find(kind, gender))
+
+    def _find(self, kind: str, gender: str) -> Path:
         if self.folder is None:
-            raise InputError(
-                f"this truth needs the {gender} {kind.upper()} body; pass --bodies FOLDER with its .npz files"
-            )
+            raise InputError(f"this needs the {gender} {kind.upper()} body; pass --bodies FOLDER with its .npz files")
         for path in sorted(self.folder.rglob("*.npz")):
             words = path.stem.lower().replace("-", "_").split("_")
             if words[0] == kind and (gender in words or gender[0] in words[1:]):
-                return load_body(path)
+                return path
         raise InputError(
             f"{self.folder}: no {kind.upper()}_{gender.upper()}.npz; expected the official file by that name"
         )
+
+    def joint_regressor(self, kind: str) -> Array | None:
+        """(J,V) of the neutral body of a kind, or None where there is no folder of bodies."""
+        if self.folder is None:
+            return None
+        return read_npz(self._find(kind, "neutral"), keys={"J_regressor"})["J_regressor"].astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -170,6 +178,8 @@ class _AbsentError(Exception):
 
 def _selected(protocol: EvaluationProtocol, sample: Sample, notes: Counter[str]) -> bool:
     subjects, cameras = protocol.select.subjects, protocol.select.cameras
+    if not sample.in_protocol:
+        return False
     if subjects and sample.subject not in subjects:
         return False
     if cameras:
@@ -190,6 +200,8 @@ def _case(
         seen = points[:, 2] > 0
         joints, visible, root, said = in_order(protocol, points[:, :2], seen, skeleton=sample.skeleton2d)
         return _Case(joints, visible, root), said
+    if protocol.points == "vertices" and sample.scan is not None:
+        return _from_scan(protocol, sample, bodies)
     if sample.params is not None and (protocol.points == "vertices" or protocol.body == "smpl" or protocol.regressor):
         return _from_params(protocol, sample, bodies, regressor)
     if protocol.points == "vertices" or protocol.regressor:
@@ -202,6 +214,8 @@ def _case(
         points = sample.joints3d
     else:
         points = sample.camera_joints()
+    if protocol.joints_note and protocol.joints_note in sample.notes:
+        points = np.asarray(sample.notes[protocol.joints_note], np.float64)
     valid = np.ones(len(points), bool) if sample.joints3d_valid is None else np.asarray(sample.joints3d_valid, bool)
     joints, visible, root, said = in_order(protocol, points, valid, skeleton=sample.skeleton3d)
     return _Case(joints, visible, root), said
@@ -239,6 +253,26 @@ def _from_params(
     return _Case(joints, visible, root, vertices, origin), said + more
 
 
+def _from_scan(protocol: EvaluationProtocol, sample: Sample, bodies: TrueBodies) -> tuple[_Case, list[str]]:
+    """Truth that is a mesh in a file; its pelvis needs the joint regressor of an official body file."""
+    assert sample.scan is not None
+    vertices = read_vertices(sample.scan)
+    if sample.T_camera_world is not None:
+        vertices = transforms.apply(sample.T_camera_world, vertices)
+    regressor = bodies.joint_regressor(protocol.body)
+    joints, visible = np.full((len(protocol.joints), 3), np.nan), np.zeros(len(protocol.joints), dtype=bool)
+    if regressor is None:
+        said = [f"no {protocol.body.upper()} file in --bodies: the pelvis is unknown, so MVE is not given"]
+        return _Case(joints, visible, joints[0], vertices, joints[0]), said
+    if regressor.shape[1] != len(vertices):
+        raise _AbsentError(f"mesh of {len(vertices)} vertices; the body in --bodies has {regressor.shape[1]}")
+    posed = regressor @ vertices
+    joints, visible, root, said = in_order(
+        protocol, posed, np.ones(len(posed), bool), skeleton=BODY_JOINTS[protocol.body]
+    )
+    return _Case(joints, visible, root, vertices, root), said
+
+
 def _place(protocol: EvaluationProtocol, sample: Sample) -> Callable[[Array], Array]:
     """How posed points get into the protocol's frame of reference."""
     if protocol.frame == sample.params_frame:
@@ -252,6 +286,8 @@ def _place(protocol: EvaluationProtocol, sample: Sample) -> Callable[[Array], Ar
 
 
 def _incomplete(protocol: EvaluationProtocol, sample: Sample, case: _Case) -> list[Problem]:
+    if protocol.points == "vertices":
+        return []
     if not case.visible.any():
         return [Problem(sample.name, "no-truth", f"{sample.name}: none of the protocol's joints is annotated")]
     if case.root is not None and not np.isfinite(case.root).all():
@@ -276,10 +312,17 @@ def _scene(protocol: EvaluationProtocol, samples: list[Sample]) -> Scene:
     boxes = np.stack([nothing if sample.box is None else sample.box for sample in samples])
     heads = np.stack([np.asarray(sample.notes.get("head_box", nothing), np.float64) for sample in samples])
     whole = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    areas = [float(sample.notes.get("area", size)) for sample, size in zip(samples, whole, strict=True)]
-    who = [f"{sample.sequence}/{sample.subject}".strip("/") or sample.info.name for sample in samples]
+    areas = [float(sample.notes.get("area") or size) for sample, size in zip(samples, whole, strict=True)]
     frames = [sample.frame for sample in samples]
-    return Scene(np.array(who), np.array(frames), boxes, heads, np.array(areas), protocol.fps)
+    fps = float(samples[0].notes.get("fps") or protocol.fps)
+    return Scene(np.array([_motion_of(s) for s in samples]), np.array(frames), boxes, heads, np.array(areas), fps)
+
+
+def _motion_of(sample: Sample) -> str:
+    """One person in one take of one camera: frames of it follow each other, and err alike."""
+    subject = "" if sample.subject in sample.sequence.split("/") else sample.subject
+    known = [str(sample.notes[key]) for key in ("action", "take", "camera") if sample.notes.get(key) is not None]
+    return "/".join(part for part in (sample.sequence, subject, *known) if part) or sample.info.name
 
 
 def _spread(count: int, limit: int) -> range | list[int]:
