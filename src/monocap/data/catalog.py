@@ -148,7 +148,7 @@ def names() -> tuple[str, ...]:
 
 
 def recognise(path: str | os.PathLike[str]) -> Kind:
-    """What a folder or file is, by its layout. Raises InputError, listing what is looked for, if it is nothing known."""
+    """What a folder or file is, by its layout. Raises InputError, listing what is looked for, if it is unknown."""
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")

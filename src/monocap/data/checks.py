@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -324,22 +324,25 @@ class Checked:
     """Iterates a data set, checking each sample; what is wrong is named and counted, never dropped silently.
 
     ``on_problem`` "stop" raises InputError at the first problem, "skip" leaves the sample out. ``decode`` also reads
-    every picture (slow). After the iteration ``used + skipped == seen``.
+    every picture (slow); ``indices`` limits what is visited. Samples with ``in_protocol`` False are yielded and counted
+    in ``not_in_protocol``. After the iteration ``used + skipped == seen``.
     """
 
     dataset: Dataset
     on_problem: Literal["skip", "stop"] = "stop"
     decode: bool = False
+    indices: Sequence[int] | None = None
     problems: list[Problem] = field(default_factory=list)
     seen: int = 0
     skipped: int = 0
+    not_in_protocol: int = 0
 
     def __iter__(self) -> Iterator[Sample]:
         self.problems.clear()
-        self.seen = self.skipped = 0
+        self.seen = self.skipped = self.not_in_protocol = 0
         for name, why in self.dataset.unreadable:
             self._note([Problem(name, "unreadable", why)])
-        for index in range(len(self.dataset)):
+        for index in range(len(self.dataset)) if self.indices is None else self.indices:
             self.seen += 1
             try:
                 sample = self.dataset[index]
@@ -352,6 +355,7 @@ class Checked:
                 self._note(found)
                 self.skipped += 1
                 continue
+            self.not_in_protocol += not sample.in_protocol
             yield sample
 
     @property
