@@ -153,6 +153,54 @@ def build() -> SubcommandApp:
         return run(name, source, preset, repeats, json)
 
     @app.command
+    def data(
+        action: tyro.conf.Positional[Literal["info", "label"]],
+        path: tyro.conf.Positional[Path],
+        /,
+        out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = Path("out/labels"),
+        kind: str | None = None,
+        limit: int = 2000,
+        decode: tyro.conf.FlagCreatePairsOff[bool] = False,
+        body: str = "open",
+        markers: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None,
+        threshold: Annotated[float | None, tyro.conf.arg(metavar="MM|SHARE")] = None,
+        height: Annotated[float | None, tyro.conf.arg(metavar="METRES")] = None,
+        unit: Literal["m", "cm", "mm"] | None = None,
+        axes: Literal["z-up", "y-up", "camera"] | None = None,
+        fps: float | None = None,
+        skeleton: str | None = None,
+        overwrite: tyro.conf.FlagCreatePairsOff[bool] = False,
+        json: tyro.conf.FlagCreatePairsOff[bool] = False,
+    ) -> int:
+        """Data sets: what one is and what is wrong with it (info); body parameters for recordings (label).
+
+        Args:
+            action: info, or label: 3D joints, 3D markers or 2D keypoints to SMPL-X parameters, one npz per recording.
+            path: for info a data set as its makers distribute it; for label an npz, JSON or CSV file, a folder of
+                npz and CSV, or a data set with 3D joints.
+            out: label: folder for the results; recordings that are there already are left.
+            kind: info: the data set, where its layout does not tell.
+            limit: info: how many samples, spread over the set, are checked.
+            decode: info: also read every one of their pictures.
+            body: label: "open" (shipped), or an official .npz file.
+            markers: label: where markers sit on the body; by default a common set of 41 by name.
+            threshold: label: accept frames with a residual up to so many millimetres (30 joints, 20 markers), for 2D a
+                share of the person's extent (0.03).
+            height: label: the person's height, if known.
+            unit: label: of the 3D points, where the file does not say (metres).
+            axes: label: which way is up in the 3D points, where the file does not say (z-up).
+            fps: label: frames per second, where the file does not say (30).
+            skeleton: label: joint set of the points, where the file has no names.
+            overwrite: label: also fit recordings whose results are there.
+            json: print a machine-readable summary on standard output.
+        """
+        from monocap.cli.data import info, label_all
+
+        if action == "info":
+            return info(path, kind, limit, decode, json)
+        return label_all(path, out, body, markers, threshold, height, unit, axes, fps, skeleton, overwrite, json)
+
+    @app.command
     def doctor() -> int:
         """What works on this machine, and the exact remedy for what does not."""
         from monocap.cli.doctor import run
