@@ -1,0 +1,50 @@
+"""``monocap train``."""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from monocap.errors import InputError
+
+if TYPE_CHECKING:
+    from monocap.train.tasks.prior import PriorOptions
+
+_LOG_EVERY = 10.0  # seconds between lines
+
+
+def run_prior(options: PriorOptions, json: bool) -> int:
+    """Train one prior; progress on standard error, the result on standard output; returns the exit status."""
+    if options.kind not in ("vposer", "tokenizer"):
+        raise InputError(f"cannot train prior {options.kind!r}; expected vposer or tokenizer")
+    from monocap.train.tasks.prior import train_prior
+
+    console = Console(stderr=True)
+    begun = time.monotonic()
+    seen: list[tuple[float, int]] = [(begun, -1)]
+
+    def progress(step: int, steps: int, named: dict[str, float]) -> None:
+        now = time.monotonic()
+        if seen[0][1] < 0:
+            seen[0] = (now, step)
+        if len(named) == 1 and now - seen[-1][0] < _LOG_EVERY:
+            return
+        rate = (step - seen[0][1]) / max(now - seen[0][0], 1e-9)
+        left = f", {(steps - step) / rate:.0f} s left" if rate else ""
+        seen[1:] = [(now, step)]
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in named.items())
+        console.print(f"step {step} of {steps}{left}: {numbers}", highlight=False, soft_wrap=True)
+
+    path, done = train_prior(options, progress)
+    if json:
+        print(
+            json_module.dumps({"weights": os.fspath(path), "step": done.step, "seconds": done.seconds, **done.metrics})
+        )
+    else:
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in done.metrics.items())
+        print(f"wrote {path}: best at step {done.step}, held out {numbers}")
+    return 0

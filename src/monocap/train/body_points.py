@@ -1,0 +1,60 @@
+"""Where joints and skin of the open body go for given rotations: what the losses and errors of pose priors compare."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from monocap.bodies import BodyModel, load_body
+from monocap.geometry.kinematics_torch import forward_kinematics_torch
+
+BODY_JOINTS = 22
+
+
+class BodyPoints(nn.Module):
+    """Joints, and ``count`` points of the skin spread evenly by area, of a body in its mean shape; metres, root fixed.
+
+    Vertices are drawn with probability in proportion to the area around them, so that a plain mean over them is an
+    area-weighted mean over the skin.
+    """
+
+    rest: Tensor
+    points: Tensor
+    weights: Tensor
+
+    def __init__(self, body: BodyModel | None = None, count: int = 256, seed: int = 0) -> None:
+        super().__init__()
+        body = body or load_body("open")
+        self.parents = tuple(int(p) for p in body.parents[:BODY_JOINTS])
+        corners = body.v_template[body.faces].astype(np.float64)
+        area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        share = np.bincount(body.faces.reshape(-1), np.repeat(area, body.faces.shape[1]), len(body.v_template))
+        ids = np.random.default_rng(seed).choice(len(share), count, replace=False, p=share / share.sum())
+        self.register_buffer("rest", torch.tensor(body.J_template[:BODY_JOINTS]), persistent=False)
+        self.register_buffer("points", torch.tensor(body.v_template[ids]), persistent=False)
+        self.register_buffer("weights", torch.tensor(_to_body(body)[ids]), persistent=False)
+
+    def forward(self, rotations: Tensor, skin: bool = True) -> tuple[Tensor, Tensor | None]:
+        """Joints (N,22,3) and skin points (N,count,3), or None, for local rotations (N,21,3,3) of the body joints."""
+        root = torch.eye(3, dtype=rotations.dtype, device=rotations.device).expand(len(rotations), 1, 3, 3)
+        rest = self.rest.to(rotations.dtype)
+        world, joints = forward_kinematics_torch(torch.cat([root, rotations], dim=1), rest, self.parents)
+        if not skin:
+            return joints, None
+        shift = joints - (world @ rest[:, :, None])[..., 0]
+        bones = torch.cat([world, shift[..., None]], dim=-1).flatten(2)  # (N,22,12)
+        blended = (self.weights.to(rotations.dtype) @ bones).unflatten(-1, (3, 4))
+        turned = (blended[..., :3] @ self.points.to(rotations.dtype)[..., None])[..., 0]
+        return joints, turned + blended[..., 3]
+
+
+def _to_body(body: BodyModel) -> np.ndarray:
+    """Skinning weights (V,22): face and fingers follow the body joint that carries them."""
+    carrier = np.arange(len(body.parents))
+    for joint in range(BODY_JOINTS, len(carrier)):
+        carrier[joint] = carrier[body.parents[joint]]
+    weights = np.zeros((len(body.lbs_weights), BODY_JOINTS), np.float32)
+    for joint, target in enumerate(carrier):
+        weights[:, target] += body.lbs_weights[:, joint]
+    return weights

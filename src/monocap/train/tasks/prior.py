@@ -1,0 +1,259 @@
+"""``monocap train prior``: VPoser and the pose tokenizer on a corpus of poses; weights with their recipe out."""
+
+from __future__ import annotations
+
+import shlex
+import zlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from monocap.assets.tensors import Tensors, write_tensors
+from monocap.data.pose_corpus import PoseCorpus, read_pose_corpus
+from monocap.errors import InputError
+from monocap.geometry.rotations import axis_angle_to_matrix
+from monocap.nets.pose_tokenizer import OFFICIAL, PoseTokenizer, TokenizerConfig, pose_to_6d
+from monocap.nets.vposer import VPoser, build_vposer
+from monocap.pipeline.outputs import versions
+from monocap.train.body_points import BodyPoints
+from monocap.train.engine import Progress, Trained, TrainSettings, train
+from monocap.train.pose_augmentation import exchange_limbs, jitter, masked_part, mirror, noisy_part
+from monocap.train.prior_losses import (
+    PUBLISHED,
+    TokenizerWeights,
+    VPoserWeights,
+    tokenizer_loss,
+    vposer_loss,
+)
+
+Kind = Literal["vposer", "tokenizer"]
+VALIDATION_SHARE = 0.08
+VALIDATION_POSES = 2000
+
+
+@dataclass(frozen=True)
+class PriorOptions:
+    """What to train and how far; None takes the value that the shipped weights were trained with.
+
+    ``arch``: vposer-v2 or vposer-v1; ``loss``: shipped, v1, v2 or paper (VPoser only).
+    """
+
+    kind: Kind
+    data: Path
+    out: Path
+    steps: int | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    seed: int = 1
+    arch: str = "vposer-v2"
+    loss: str = "shipped"
+    official_size: bool = False
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: int | None = None
+    resume: bool = False
+
+
+SETTINGS: dict[Kind, TrainSettings] = {
+    "vposer": TrainSettings(
+        steps=20_000, batch=256, learning_rate=1e-3, weight_decay=1e-4, warmup=200, validate_every=1000
+    ),
+    "tokenizer": TrainSettings(
+        steps=12_000, batch=128, learning_rate=6e-4, weight_decay=1e-5, betas=(0.9, 0.99), warmup=200, average=0.995,
+        validate_every=500,
+    ),
+}  # fmt: skip
+SHIPPED_VPOSER = VPoserWeights(kl=1e-3, vertices=4.0, joints=8.0, geodesic=2.0)
+SHIPPED_TOKENIZER = TokenizerWeights(rotation=2.0, joints=10.0, vertices=10.0, commitment=0.5, absolute=True)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Shares of the batch that are mirrored or get a limb of another pose; noise in rad (VPoser, also the target) or in
+    6D numbers (tokenizer, input only), growing over the first quarter of the run; share with a part masked."""
+
+    mirror: float = 0.5
+    exchange: float = 0.3
+    jitter: float = 0.03
+    noise: float = 0.0
+    noise_share: float = 0.5
+    mask_share: float = 0.0
+
+
+class _Poses:
+    """Training poses drawn by their weights, and held-out ones, as tensors on the processor."""
+
+    def __init__(self, corpus: PoseCorpus, batch: int) -> None:
+        train_part = corpus.part("train")
+        if "val" in corpus.splits:
+            held = corpus.part("val")
+        else:  # whole clips, chosen by their names, so that neighbours in time are never on both sides
+            key = np.array([zlib.crc32(str(clip).encode()) % 1000 for clip in train_part.clip])
+            mask = key < 1000 * VALIDATION_SHARE
+            if not mask.any() or mask.all():  # too few clips: judge on some of what is trained on
+                held = train_part
+            else:
+                held, train_part = train_part.take(mask), train_part.take(~mask)
+        step = max(1, len(held) // VALIDATION_POSES)
+        self.held = torch.from_numpy(np.ascontiguousarray(held.body_pose[::step]))
+        self._poses = torch.from_numpy(np.ascontiguousarray(train_part.body_pose))
+        self._below = torch.from_numpy(np.cumsum(train_part.weight, dtype=np.float64))
+        if not self._below[-1] > 0:
+            raise InputError("all poses of the split 'train' have weight 0")
+        self._batch = batch
+        self.count = len(train_part)
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """(batch,63) poses, with replacement."""
+        at = torch.rand(self._batch, generator=generator, dtype=torch.float64) * self._below[-1]
+        return self._poses[torch.searchsorted(self._below, at, right=True).clamp_(max=len(self._poses) - 1)]
+
+
+def _rotations(body_pose: Tensor) -> Tensor:
+    return axis_angle_to_matrix(body_pose.reshape(-1, 21, 3))
+
+
+def _errors(predicted: Tensor, target: Tensor, body: BodyPoints) -> dict[str, float]:
+    joints, skin = body(predicted)
+    true_joints, true_skin = body(target)
+    assert skin is not None
+    assert true_skin is not None
+    return {
+        "joint_mm": 1000 * float((joints - true_joints)[:, 1:].norm(dim=-1).mean()),
+        "skin_mm": 1000 * float((skin - true_skin).norm(dim=-1).mean()),
+    }
+
+
+class VPoserTask:
+    """VPoser under one of the published losses or the shipped one."""
+
+    def __init__(self, poses: _Poses, arch: str, weights: VPoserWeights, augmentation: Augmentation) -> None:
+        self.module: VPoser = build_vposer(arch, "matrix" if weights.orthogonality else "6d")
+        self.weights, self.augmentation, self.poses = weights, augmentation, poses
+        self.body = BodyPoints()
+
+    def batch(self, generator: torch.Generator, device: torch.device) -> Tensor:
+        a = self.augmentation
+        pose = mirror(self.poses.draw(generator), a.mirror, generator)
+        pose = exchange_limbs(pose, a.exchange, generator)
+        return jitter(pose, a.jitter, generator).to(device)
+
+    def loss(self, module: nn.Module, batch: Tensor, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        body = self.body.to(batch.device)
+        return vposer_loss(self.weights, self.module, module(batch), _rotations(batch), body, progress)
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        assert isinstance(module, VPoser)
+        device = next(module.parameters()).device
+        held = self.poses.held.to(device)
+        mean, deviation = module.encode(held)
+        errors = _errors(_rotations(module.decode(mean)), _rotations(held), self.body.to(device))
+        kl = 0.5 * (mean**2 + deviation**2 - 1 - 2 * torch.log(deviation)).sum(1).mean()
+        return errors | {"held_kl": float(kl)}
+
+
+class TokenizerTask:
+    """The VQ-VAE: noise and masks on the way in, clean poses as the target."""
+
+    def __init__(
+        self, poses: _Poses, sizes: TokenizerConfig, weights: TokenizerWeights, augmentation: Augmentation
+    ) -> None:
+        self.module = PoseTokenizer(sizes)
+        self.weights, self.augmentation, self.poses = weights, augmentation, poses
+        self.body = BodyPoints()
+
+    def batch(self, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Clean rotations (N,21,3,3) and the random numbers with which `loss` disturbs them."""
+        a = self.augmentation
+        pose = exchange_limbs(mirror(self.poses.draw(generator), a.mirror, generator), a.exchange, generator)
+        seed = torch.randint(2**62, (1,), generator=generator)
+        return jitter(pose, a.jitter, generator).to(device), seed
+
+    def loss(self, module: nn.Module, batch: Any, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        a, (pose, seed) = self.augmentation, batch
+        generator = torch.Generator().manual_seed(int(seed))
+        clean = pose_to_6d(pose.cpu())
+        noisy = noisy_part(clean, a.noise * min(1.0, 4 * progress), a.noise_share, generator)
+        shown = masked_part(noisy, a.mask_share, generator).to(pose.device)
+        return tokenizer_loss(self.weights, module(shown), _rotations(pose), self.body.to(pose.device))
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        assert isinstance(module, PoseTokenizer)
+        device = next(module.parameters()).device
+        held = self.poses.held.to(device)
+        indices = module.tokenize(held)
+        rotations = module.rotations(module.quantizer.codebook[indices])
+        used = torch.bincount(indices.reshape(-1), minlength=module.sizes.codes)
+        share = used / used.sum()
+        perplexity = torch.exp(-(share * torch.log(share.clamp(min=1e-12))).sum())
+        errors = _errors(rotations, _rotations(held), self.body.to(device))
+        return errors | {"codes_used": float((used > 0).float().mean()), "perplexity": float(perplexity)}
+
+
+def train_prior(options: PriorOptions, progress: Progress | None = None) -> tuple[Path, Trained]:
+    """Train one prior and write ``OUT/<kind>.safetensors``; returns its path and what was measured on held-out poses.
+
+    Raises InputError for options or data that cannot be used, and for a run already in ``out`` without ``resume``.
+    """
+    given = {
+        name: value
+        for name in ("steps", "batch", "learning_rate", "threads")
+        if (value := getattr(options, name)) is not None
+    }
+    settings = replace(SETTINGS[options.kind], seed=options.seed, accelerator=options.accelerator, **given)
+    settings = replace(settings, validate_every=max(1, min(settings.validate_every, settings.steps // 4)))
+    corpus = read_pose_corpus(options.data)
+    poses = _Poses(corpus, settings.batch)
+    torch.manual_seed(options.seed)
+    task: VPoserTask | TokenizerTask
+    if options.kind == "vposer":
+        losses = {"shipped": SHIPPED_VPOSER, **PUBLISHED}
+        if options.loss not in losses:
+            raise InputError(f"loss {options.loss!r}; expected one of {', '.join(losses)}")
+        task = VPoserTask(poses, options.arch, losses[options.loss], Augmentation())
+    else:
+        sizes = OFFICIAL if options.official_size else TokenizerConfig()
+        task = TokenizerTask(poses, sizes, SHIPPED_TOKENIZER, Augmentation(noise=0.3, mask_share=0.05))
+    done = train(task, settings, options.out, options.resume, progress)
+    arrays = {name: value.numpy() for name, value in done.state.items()}
+    recipe = {
+        "command": _command(options),
+        "settings": asdict(settings),
+        "loss": asdict(task.weights),
+        "augmentation": asdict(task.augmentation),
+        "data": _described(corpus, poses),
+        "held_out": {name: round(value, 4) for name, value in done.metrics.items()},
+        "step": done.step,
+        "seconds": round(done.seconds),
+        "versions": versions() | {"torch": torch.__version__},
+    }
+    path = options.out / f"{options.kind}.safetensors"
+    write_tensors(path, Tensors(arrays, task.module.config, recipe), half=True)
+    return path, done
+
+
+def _command(options: PriorOptions) -> str:
+    """The command that repeats this training, with file names instead of whole paths."""
+    words = ["monocap", "train", "prior", options.kind, "--data", options.data.name, "-o", options.out.name]
+    words += ["--seed", str(options.seed)]
+    for name in ("steps", "batch", "learning_rate"):
+        if (value := getattr(options, name)) is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    if options.kind == "vposer":
+        words += ["--arch", options.arch, "--loss", options.loss]
+    return shlex.join([*words, "--official-size"] if options.official_size else words)
+
+
+def _described(corpus: PoseCorpus, poses: _Poses) -> dict[str, Any]:
+    """What the network saw: how much, from where, and a checksum of the poses."""
+    seen = corpus.part("train")
+    return {
+        "poses": len(seen),
+        "trained_on": poses.count,
+        "subjects": sorted({str(name) for name in seen.subject}),
+        "sources": sorted({str(name) for name in seen.source} - {""}),
+        "crc32": f"{zlib.crc32(np.ascontiguousarray(seen.body_pose).tobytes()):08x}",
+    }
