@@ -201,6 +201,57 @@ def build() -> SubcommandApp:
         return label_all(path, out, body, markers, threshold, height, unit, axes, fps, skeleton, overwrite, json)
 
     @app.command
+    def train(
+        task: tyro.conf.Positional[Literal["prior"]],
+        kind: tyro.conf.Positional[Literal["vposer", "tokenizer"]],
+        /,
+        data: Annotated[Path, tyro.conf.arg(metavar="DIR")],
+        out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = Path("out/train"),
+        steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+        batch: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+        learning_rate: Annotated[float | None, tyro.conf.arg(metavar="RATE")] = None,
+        seed: int = 1,
+        arch: Literal["vposer-v2", "vposer-v1"] = "vposer-v2",
+        loss: Literal["shipped", "v1", "v2", "paper"] = "shipped",
+        official_size: tyro.conf.FlagCreatePairsOff[bool] = False,
+        accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+        threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+        resume: tyro.conf.FlagCreatePairsOff[bool] = False,
+        json: tyro.conf.FlagCreatePairsOff[bool] = False,
+    ) -> int:
+        """Train a network on your own data; needs monocap[train].
+
+        Args:
+            task: prior: what body poses are human.
+            kind: vposer (a variational autoencoder) or tokenizer (poses as tokens).
+            data: folder of pose shards that monocap data corpus wrote.
+            out: folder for checkpoint, log and weights, made if absent.
+            steps: length of the run; by default that of the shipped weights, as are batch and learning rate.
+            batch: poses per step.
+            learning_rate: at its highest.
+            seed: of weights, batches and noise.
+            arch: of VPoser.
+            loss: of VPoser: that of the shipped weights, or as published.
+            official_size: the tokenizer at TokenHMR's size (13 million weights; for a GPU).
+            accelerator: auto takes a GPU where there is one.
+            threads: of the processor.
+            resume: go on from the checkpoint in the folder.
+            json: print a machine-readable summary on standard output.
+        """
+        from monocap.cli.train import run_prior
+        from monocap.train.tasks.prior import PriorOptions
+
+        del task  # the only one so far
+        return run_prior(
+            PriorOptions(
+                kind=kind, data=data, out=out, steps=steps, batch=batch, learning_rate=learning_rate, seed=seed,
+                arch=arch, loss=loss, official_size=official_size, accelerator=accelerator, threads=threads,
+                resume=resume,
+            ),
+            json,
+        )  # fmt: skip
+
+    @app.command
     def doctor() -> int:
         """What works on this machine, and the exact remedy for what does not."""
         from monocap.cli.doctor import run
