@@ -99,6 +99,7 @@ def build() -> SubcommandApp:
         data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
         out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = Path("out/evaluate"),
         preset: Literal["fast", "balanced", "accurate"] = "accurate",
+        body: str = "open",
         bodies: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
         regressor: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         limit: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
@@ -114,6 +115,7 @@ def build() -> SubcommandApp:
             data: the data set's folder; by default the development pictures that MONOCAP_SHARED points to.
             out: folder for the report, made if absent.
             preset: of capture.
+            body: of capture; where meshes are compared, the data set's.
             bodies: folder with official body files, where the truth is body parameters.
             regressor: H36M joint regressor, where the protocol takes joints from meshes.
             limit: at most so many samples, spread evenly.
@@ -126,7 +128,7 @@ def build() -> SubcommandApp:
 
         if what == "protocols":
             return list_protocols(json)
-        options = EvaluateOptions(what, protocol, data, out, bodies, regressor, limit, gallery, strict, preset)
+        options = EvaluateOptions(what, protocol, data, out, bodies, regressor, limit, gallery, strict, preset, body)
         return run(options, json)
 
     @app.command

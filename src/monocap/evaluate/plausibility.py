@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from monocap import metrics
 from monocap.errors import InputError
@@ -40,10 +41,12 @@ def check_predictions(protocol: EvaluationProtocol, estimate: Poses, truth: Pose
     if estimate.joints.shape[-1] == 3:
         _check_units(estimate, truth, both)
         if len(truth) >= _ENOUGH:
-            _check_order(protocol.joints, estimate, truth, both)
             _check_sides(protocol.joints, estimate, truth, both)
+            _check_lengths(protocol.joints, estimate, truth, both)
+            _check_order(protocol.joints, estimate, truth, both)
     elif len(truth) >= _ENOUGH:
         _check_sides(protocol.joints, estimate, truth, both)
+        _check_order(protocol.joints, estimate, truth, both)
     return warnings
 
 
@@ -77,7 +80,7 @@ def _check_units(estimate: Poses, truth: Poses, both: Array) -> None:
         )
 
 
-def _check_order(names: Sequence[str], estimate: Poses, truth: Poses, both: Array) -> None:
+def _check_lengths(names: Sequence[str], estimate: Poses, truth: Poses, both: Array) -> None:
     at = {name: i for i, name in enumerate(names)}
     wrong = []
     ratios = {}
@@ -94,8 +97,25 @@ def _check_order(names: Sequence[str], estimate: Poses, truth: Poses, both: Arra
     wrong = [name for name, ratio in ratios.items() if not usual / _ORDER < max(ratio, 1e-9) < usual * _ORDER]
     if wrong:
         raise InputError(
-            f"limbs of the predictions have impossible lengths ({', '.join(wrong)}): joints in another order? "
+            f"joints in another order? Limbs of the predictions have impossible lengths ({', '.join(wrong)}). "
             f"Expected {', '.join(names)}"
+        )
+
+
+def _check_order(names: Sequence[str], estimate: Poses, truth: Poses, both: Array) -> None:
+    """Would another assignment of joints fit far better? Works on centred points, as far as axes are the same."""
+    whole = both.all(axis=1)
+    if whole.sum() < _ENOUGH or len(names) < 4:
+        return
+    ours, theirs = (p.joints[whole] - p.joints[whole].mean(axis=1, keepdims=True) for p in (estimate, truth))
+    cost = np.median(np.linalg.norm(ours[:, :, None] - theirs[:, None], axis=-1), axis=0)
+    _, best = linear_sum_assignment(cost.T)  # best[k]: which of the given joints lies where joint k should
+    straight, assigned = float(np.trace(cost)), float(cost[best, np.arange(len(names))].sum())
+    moved = [f"{names[k]} where {names[j]} is expected" for j, k in enumerate(best) if j != k]
+    if len(moved) >= 2 and assigned < _SWAP_GAIN * straight:
+        raise InputError(
+            f"joints in another order? In another one the error falls to {assigned / straight:.0%}: "
+            f"{'; '.join(moved[:4])}. Expected {', '.join(names)}"
         )
 
 

@@ -59,7 +59,8 @@ def read_predictions(
         raise InputError(f"{path}: {more[0]}. Protocol {protocol.name} needs, with joint_names: {', '.join(wanted)}")
     chosen = np.maximum(rows, 0)
     found = rows >= 0
-    broken = found & ~visible[chosen].any(axis=1)
+    usable: Array = visible.sum(axis=1) > 0 if vertices is None else finite(vertices.reshape(len(vertices), -1))
+    broken = found & ~usable[chosen]
     if broken.any():
         notes.append(f"{int(broken.sum())} predictions are not numbers and count as missing")
     found &= ~broken
@@ -85,6 +86,9 @@ def _points(
                 (),
                 ["joints regressed from the predicted vertices"],
             )
+        if protocol.points == "vertices" and "vertices" in arrays:
+            pelvis, said = _pelvis(protocol, arrays["vertices"], bodies)
+            return pelvis, finite(pelvis), protocol.joints, said
         raise InputError(f"{path}: lacks joints; it has {', '.join(arrays) or 'nothing'}")
     points = np.asarray(arrays["joints"])
     size = 2 if protocol.points == "keypoints" else 3
@@ -97,6 +101,14 @@ def _points(
     if len(set(names)) != len(names):
         raise InputError(f"{path}: joint_names are not unique")
     return points.astype(np.float64), finite(points), names, []
+
+
+def _pelvis(protocol: EvaluationProtocol, vertices: Array, bodies: TrueBodies) -> tuple[Array, list[str]]:
+    """(M,1,3) the pelvis of predicted meshes, NaN where no body file tells how to get it."""
+    regressor = bodies.joint_regressor(protocol.body)
+    if regressor is None or np.shape(vertices)[-2] != regressor.shape[1]:
+        return np.full((len(vertices), 1, 3), np.nan), ["the predictions' pelvis is unknown, so MVE is not given"]
+    return np.einsum("v,mvc->mc", regressor[0], vertices)[:, None], []
 
 
 def _vertices(path: Path, arrays: dict[str, Array], protocol: EvaluationProtocol, count: int) -> Array | None:

@@ -34,7 +34,8 @@ class EvaluateOptions:
 
     ``what``: "capture" or a predictions file; ``data`` folder (None: the development pictures of MONOCAP_SHARED);
     ``bodies`` folder and ``regressor`` file where the protocol's truth is a mesh; at most ``limit`` samples;
-    ``gallery``: how many worst cases are drawn; ``strict`` stops at the first bad sample; ``preset`` of capture.
+    ``gallery``: how many worst cases are drawn; ``strict`` stops at the first bad sample; ``preset`` and ``body`` of
+    capture.
     """
 
     what: str
@@ -47,6 +48,7 @@ class EvaluateOptions:
     gallery: int = 8
     strict: bool = False
     preset: Preset = "accurate"
+    body: str = "open"
 
     @property
     def command(self) -> str:
@@ -56,6 +58,7 @@ class EvaluateOptions:
             words += ["--data", self.data.name]
         if self.what == CAPTURE:
             words += ["--preset", self.preset]
+            words += [] if self.body == "open" else ["--body", Path(self.body).name]
         for flag, value in (("--bodies", self.bodies), ("--regressor", self.regressor)):
             words += [] if value is None else [flag, value.name]
         words += [] if self.limit is None else ["--limit", str(self.limit)]
@@ -96,7 +99,7 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
     body: BodyModel | None = None
     estimates: list[Estimate]
     if options.what == CAPTURE:
-        settings = CaptureSettings(preset=options.preset)
+        settings = CaptureSettings(preset=options.preset, body=options.body)
         before, after, captured, body = run_capture(protocol, truth.samples, settings, progress)
         estimates = [after] if protocol.points == "vertices" else [before, after]
     else:

@@ -132,9 +132,9 @@ def _similarity(xp: Array, estimate: Array, truth: Array, visible: Array | None)
     if visible is None:
         return similarity_alignment(estimate, truth).apply(estimate)
     weights = _weights(estimate[..., 0], visible)
+    a, b = (xp.where(weights[..., None] > 0, points, xp.zeros_like(points)) for points in (estimate, truth))  # no NaN
     some = xp.sum(weights, axis=-1, keepdims=True) > 0  # a sample without joints is NaN later, not an error here
     weights = xp.where(some, weights, xp.ones_like(weights))
-    a, b = (xp.where(weights[..., None] > 0, points, xp.zeros_like(points)) for points in (estimate, truth))  # no NaN
     return similarity_alignment(a, b, weights).apply(estimate)
 
 
