@@ -63,10 +63,10 @@ def constant(values: Any, like: Array) -> Array:
 
 
 def safe_sqrt(x: Array) -> Array:
-    """Square root whose gradient at 0 is 0 instead of infinite; ``x`` ≥ 0."""
+    """Square root whose gradient at 0 is 0 instead of infinite; ``x`` ≥ 0. NaN stays NaN."""
     xp = array_namespace(x)
-    positive = x > 0
-    return xp.where(positive, xp.sqrt(xp.where(positive, x, xp.ones_like(x))), xp.zeros_like(x))
+    zero = x <= 0
+    return xp.where(zero, xp.zeros_like(x), xp.sqrt(xp.where(zero, xp.ones_like(x), x)))
 
 
 def apply_matrix(matrix: Array, vector: Array) -> Array:
