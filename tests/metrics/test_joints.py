@@ -104,6 +104,15 @@ def test_unseen_joints_do_not_count_even_if_nan(rng):
     assert np.isfinite(got[[0, 2, 3]]).all()
 
 
+def test_nan_is_never_an_error_of_zero(rng):
+    truth = rng.normal(size=(2, 14, 3))
+    holes = truth.copy()
+    holes[1, 5] = np.nan
+    for got in (metrics.mpjpe(holes, truth), metrics.mpjpe(holes, truth, root=5), metrics.mve(holes, truth)):
+        assert np.isnan(got[1])
+    assert np.isfinite(metrics.mpjpe(holes, truth)[0])
+
+
 def test_torch_gives_the_same_and_gradients(rng):
     torch = pytest.importorskip("torch", reason="metrics on tensors")
     a, b = rng.normal(size=(4, 14, 3)), rng.normal(size=(4, 14, 3))
