@@ -73,3 +73,10 @@ def test_what_is_missing_is_told(rng):
     assert any("middle of the hips" in note for note in notes)
     with pytest.raises(InputError, match="no joint in common"):
         in_order(protocols.get("limbs-12"), np.zeros((1, 3)), np.ones(1, bool), names=["tail"])
+
+
+def test_the_documentation_lists_every_protocol():
+    from pathlib import Path
+
+    page = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in page for name in protocols.names())
