@@ -71,8 +71,8 @@ def label(
 ) -> Labels:
     """Fit ``body`` to a recording; see the module. ``threshold``: mm, or share of the extent for 2D (`THRESHOLDS`).
 
-    Markers, and joints of skeletons other than SMPL's in recordings of 30 frames or more, may sit up to 4 cm beside their
-    expected places: ``Labels.offsets``.
+    Markers, and joints of skeletons other than SMPL's in recordings of 30 frames or more, may sit up to 4 cm beside
+    their expected places: ``Labels.offsets``.
 
     ``markers``: attachments (`recordings.read_markers`), needed for markers. ``height`` m, if known. The state is in
     the recording's own frame. Raises InputError if nothing in it can be placed on the body.

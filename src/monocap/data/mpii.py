@@ -72,20 +72,31 @@ def _person(rectangle: Mapping[str, Any], picture: Path, split: str, number: int
     visible = np.full(16, np.nan)
     points = rectangle.get("annopoints")
     for point in as_list(points["point"]) if isinstance(points, Mapping) and "point" in points else []:
-        joint = int(point["id"])
-        joints[joint] = float(point["x"]) - 1, float(point["y"]) - 1, 1.0
-        told = np.ravel(np.asarray(point.get("is_visible", [])))
-        if told.size:
-            visible[joint] = float(told[0])
+        joint, x, y = (_number(point.get(key)) for key in ("id", "x", "y"))
+        if joint is None or x is None or y is None or not 0 <= joint < 16:
+            raise InputError(f"{picture.name}, person {person}: a joint without id 0–15, x and y")
+        joints[int(joint)] = x - 1, y - 1, 1.0
+        told = _number(point.get("is_visible"))
+        visible[int(joint)] = np.nan if told is None else told
     place = rectangle.get("objpos")
-    scale = np.ravel(np.asarray(rectangle.get("scale", [])))
-    square = None
-    if isinstance(place, Mapping) and "x" in place and scale.size:
-        square = np.array([float(place["x"]) - 1, float(place["y"]) - 1]), 200.0 * float(scale[0])
+    scale, square = _number(rectangle.get("scale")), None
+    x, y = (_number(place.get(key)) if isinstance(place, Mapping) else None for key in ("x", "y"))
+    if x is not None and y is not None and scale is not None:
+        square = np.array([x - 1, y - 1]), 200.0 * scale
     if not joints[:, 2].any() and square is None:
         return None  # a head rectangle without anything else: nobody to learn from
-    head = [float(rectangle[key]) - 1 for key in ("x1", "y1", "x2", "y2") if key in rectangle]
+    corners = [_number(rectangle.get(key)) for key in ("x1", "y1", "x2", "y2")]
+    head = [corner - 1 for corner in corners if corner is not None]
     return _sample(joints, visible, square, picture, split, number, str(person), head)
+
+
+def _number(value: Any) -> float | None:
+    """A number of a MATLAB structure, or None where the field is empty; flags are sometimes text."""
+    found = np.ravel(np.asarray([] if value is None else value))
+    try:
+        return float(found[0]) if found.size == 1 else None
+    except (TypeError, ValueError):
+        return None
 
 
 def _from_json(path: Path, root: Path) -> list[Sample]:
