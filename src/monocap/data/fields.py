@@ -59,6 +59,14 @@ def shaped(value: Any, shape: tuple[int | None, ...], where: str, dtype: Any = n
     return found
 
 
+def without_nulls(points: Any, width: int = 3) -> Any:
+    """NaN for JSON's null in a list of points: one that is null, or whose coordinates are; anything else unchanged."""
+    if not isinstance(points, list):
+        return points
+    rows = [[np.nan] * width if point is None else point for point in points]
+    return [[np.nan if v is None else v for v in row] if isinstance(row, list) else row for row in rows]
+
+
 def text(entry: Mapping[str, Any], key: str, where: str) -> str:
     """Field ``key`` if it is text. Raises InputError otherwise."""
     value = entry.get(key)

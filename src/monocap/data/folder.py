@@ -12,7 +12,7 @@ import numpy as np
 
 from monocap import skeletons
 from monocap.data.dataset import Collection, Part
-from monocap.data.fields import array, read_json, records, shaped
+from monocap.data.fields import array, read_json, records, shaped, without_nulls
 from monocap.data.sample import BodyKind, DatasetInfo, Gender, Sample, box_of_corners, box_of_points
 from monocap.errors import InputError
 from monocap.types import Array, BodyParams
@@ -94,7 +94,7 @@ def _sample(
     count = len(skeletons.get(info.skeleton))
     joints3d = valid = joints2d = None
     if entry.get("joints3d") is not None:
-        given = scale * shaped(_nan_for_null(entry["joints3d"]), (len(order), 3), f"{where}: joints3d")
+        given = scale * shaped(without_nulls(entry["joints3d"]), (len(order), 3), f"{where}: joints3d")
         marked = np.isfinite(given).all(axis=1)
         if "joints3d_valid" in entry:  # what is said to be valid and is no number is a problem for `check`
             marked = array(entry, "joints3d_valid", (len(order),), where, bool)
@@ -102,7 +102,7 @@ def _sample(
         joints3d[order], valid[order] = given, marked
     if entry.get("joints2d") is not None:
         joints2d = np.zeros((count, 3))
-        joints2d[order] = shaped(_nan_for_null(entry["joints2d"]), (len(order), 3), f"{where}: joints2d")
+        joints2d[order] = shaped(without_nulls(entry["joints2d"]), (len(order), 3), f"{where}: joints2d")
     if entry.get("box") is not None:
         center, size = box_of_corners(shaped(entry["box"], (4,), f"{where}: box"))
     elif joints2d is not None:
@@ -138,12 +138,6 @@ def _sample(
         subject=str(entry.get("subject", "")),
         notes=dict(entry.get("notes", {})),
     )
-
-
-def _nan_for_null(rows: Any) -> Any:
-    if not isinstance(rows, list):
-        return rows
-    return [[np.nan if v is None else v for v in row] if isinstance(row, list) else row for row in rows]
 
 
 def _params(entry: Any, where: str) -> BodyParams | None:

@@ -17,7 +17,7 @@ from monocap import skeletons
 from monocap.data.catalog import open_dataset
 from monocap.data.checks import valid_joints
 from monocap.data.dataset import Dataset
-from monocap.data.fields import plain_text, read_json, shaped
+from monocap.data.fields import plain_text, read_json, shaped, without_nulls
 from monocap.errors import InputError
 from monocap.files import read_npz
 from monocap.types import Array
@@ -131,8 +131,7 @@ def _read_file(path: Path, forced: Mapping[str, Any], name: str | None = None) -
 
 def _numbers(value: Any, where: str) -> Array:
     if isinstance(value, list):  # JSON writes null where nothing was measured
-        value = json.loads(json.dumps(value), parse_constant=float)
-        value = [[[np.nan] * 3 if p is None else [np.nan if v is None else v for v in p] for p in f] for f in value]
+        value = [without_nulls(frame) for frame in value]
     points = shaped(value, (None, None, 3), where)
     if not len(points) or not points.shape[1]:
         raise InputError(f"{where} has shape {points.shape}; expected at least one frame and one point")
@@ -141,7 +140,8 @@ def _numbers(value: Any, where: str) -> Array:
 
 def _plausible(points: Array, path: Path) -> None:
     """A body spans decimetres to a few metres in every frame: catches millimetres called metres."""
-    spread = np.nanmedian([np.linalg.norm(np.ptp(f[np.isfinite(f).all(axis=1)], axis=0)) for f in points if _some(f)])
+    spreads = [np.linalg.norm(np.ptp(f[np.isfinite(f).all(axis=1)], axis=0)) for f in points if _some(f)]
+    spread = float(np.median(spreads)) if spreads else 0.0
     if not 0.2 < spread < 6.0:
         raise InputError(f"{path}: the points span {spread:.3g} m; is the unit right? (--unit mm, cm or m)")
 
