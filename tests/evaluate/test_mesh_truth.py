@@ -124,10 +124,10 @@ def means(report):
 def test_gendered_truth_of_3dpw(judge, bodies, scene):
     vertices, _ = posed(bodies, scene, "FEMALE")
     exact = means(judge("3dpw-j14", "spin.npy", vertices=vertices))
-    assert exact["mpjpe"] == exact["pa_mpjpe"] == exact["mve"] == pytest.approx(0, abs=0.01)
+    assert max(exact.values()) == pytest.approx(0, abs=0.01)
     # moved away: everything is aligned at the regressed pelvis
     moved = means(judge("3dpw-j14", "spin.npy", vertices=vertices + 0.5))
-    assert moved["mpjpe"] == moved["mve"] == pytest.approx(0, abs=0.01)
+    assert max(moved["mpjpe"], moved["mve"]) == pytest.approx(0, abs=0.01)
     neutral, _ = posed(bodies, scene, "NEUTRAL")
     other = means(judge("3dpw-j14", "spin.npy", vertices=neutral))
     assert other["mve"] > 15
@@ -137,7 +137,7 @@ def test_gendered_truth_of_3dpw(judge, bodies, scene):
 def test_smpler_compares_with_the_neutral_mesh(judge, bodies, scene):
     neutral, _ = posed(bodies, scene, "NEUTRAL")
     report = judge("3dpw-smpler14", "smpler.npy", vertices=neutral)
-    assert means(report)["mve"] == means(report)["mpjpe"] == pytest.approx(0, abs=0.01)
+    assert max(means(report).values()) == pytest.approx(0, abs=0.01)
     assert any("female body were put into the neutral one" in note for note in report["data"]["notes"])
 
 
@@ -168,8 +168,8 @@ def test_joints_from_the_wrong_regressor_are_found_out(judge, bodies, scene, reg
 def test_emdb_compares_24_joints_of_the_neutral_body(judge, bodies, scene):
     vertices, joints = posed(bodies, scene, "NEUTRAL")
     exact = means(judge("emdb1-24", joints=joints, vertices=vertices))
-    assert exact["pa_mpjpe"] == exact["mpjpe"] == exact["mve"] == pytest.approx(0, abs=0.01)
-    assert exact["accel_error"] == pytest.approx(0, abs=0.01)
+    assert set(exact) == {"pa_mpjpe", "mpjpe", "mve", "accel_error"}
+    assert max(exact.values()) == pytest.approx(0, abs=0.01)
     without = means(judge("emdb1-24", joints=joints))
     assert "mve" not in without
     assert without["mpjpe"] == pytest.approx(0, abs=0.01)
@@ -180,7 +180,7 @@ def test_world_protocol(judge, bodies, scene):
     body = load_body(bodies / "SMPL_FEMALE.npz")
     joints = body.joints_only(**{key: np.array([one[key] for one in params]) for key in params[0]})
     exact = means(judge("emdb2-world", joints=joints))
-    assert exact["wa_mpjpe"] == exact["w_mpjpe"] == exact["rte"] == pytest.approx(0, abs=0.01)
+    assert max(exact[name] for name in ("wa_mpjpe", "w_mpjpe", "rte")) == pytest.approx(0, abs=0.01)
     turned = joints @ axis_angle_to_matrix(np.array([0.0, 1.0, 0.0])).T + [3.0, 0, 1]
     assert means(judge("emdb2-world", joints=turned))["wa_mpjpe"] == pytest.approx(0, abs=0.01)
 

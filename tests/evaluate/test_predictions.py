@@ -90,6 +90,24 @@ def test_missing_predictions_are_counted(judge, walkers):
         judge(joints=truth, poses=truth)
 
 
+def test_missing_predictions_leave_gaps_in_time(judge, walkers, tmp_path):
+    data = write_dataset(tmp_path / "smooth", np.repeat(walkers[:1], 9, axis=0), per_sequence=9, skeleton="smplx55")
+    from monocap.skeletons import get
+
+    at = get("smplx55")
+    names = [n for n in get("smpl24").joint_names if n in at.joint_names]
+    still = np.repeat(walkers[:1], 9, axis=0)[:, at.indices(names)]
+    hands = still[:, [names.index("left_wrist"), names.index("right_wrist")]]
+    joints = np.concatenate([still, hands], axis=1)
+    names += ["left_hand", "right_hand"]
+    sample = [f"small/walk0/{i:06d}/S9" for i in range(9)]
+    whole = judge("emdb1-24", data, joints=joints, joint_names=names, sample=sample)
+    keep = [0, 1, 2, 3, 5, 6, 7, 8]
+    gap = judge("emdb1-24", data, joints=joints[keep], joint_names=names, sample=[sample[i] for i in keep])
+    assert whole["rows"][0]["metrics"]["accel_error"]["samples"] == 7
+    assert gap["rows"][0]["metrics"]["accel_error"]["samples"] == 4  # two frames before and two after the gap
+
+
 def test_root_must_be_given_where_the_protocol_has_one(judge, walkers, tmp_path):
     data = write_dataset(tmp_path / "h36m", walkers)
     with pytest.raises(InputError, match="needs, with joint_names"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from monocap.errors import InputError
 from monocap.evaluate.poses import Poses, finite, in_order
 from monocap.evaluate.protocols import EvaluationProtocol
-from monocap.evaluate.regressors import family_of, regress, require_family
+from monocap.evaluate.regressors import regress, require_family
 from monocap.evaluate.truth import TrueBodies, Truth
 from monocap.files import read_npz
 from monocap.types import Array
@@ -68,7 +68,8 @@ def read_predictions(
         raise InputError(f"{path}: no usable prediction for any of the {len(truth.samples)} samples")
     poses = Poses(joints, visible, root, vertices, _origin(protocol, points, names, root, vertices))
     label = str(arrays["label"]) if "label" in arrays else path.stem
-    return Estimate(label, poses.take(chosen), found, notes)
+    ours = poses.take(chosen)  # rows of missing samples are some other sample's: nothing of them may be seen
+    return Estimate(label, replace(ours, visible=ours.visible & found[:, None]), found, notes)
 
 
 def _points(
@@ -78,8 +79,7 @@ def _points(
     if "joints" not in arrays:
         if protocol.regressor and regressor is not None and "vertices" in arrays:
             template = bodies.load("smpl", "neutral").v_template
-            require_family(regressor, template, protocol.regressor)
-            points = regress(regressor, arrays["vertices"], family_of(regressor, template))
+            points = regress(regressor, arrays["vertices"], require_family(regressor, template, protocol.regressor))
             return (
                 points,
                 finite(points),
@@ -116,7 +116,7 @@ def _vertices(path: Path, arrays: dict[str, Array], protocol: EvaluationProtocol
         if protocol.points == "vertices":
             raise InputError(f"{path}: lacks vertices; protocol {protocol.name} compares meshes")
         return None
-    vertices = np.asarray(arrays["vertices"], np.float64)
+    vertices = np.asarray(arrays["vertices"], np.float32)
     if vertices.ndim != 3 or vertices.shape[2] != 3 or len(vertices) != count:
         raise InputError(f"{path}: vertices of shape {vertices.shape}; expected ({count}, V, 3)")
     return vertices

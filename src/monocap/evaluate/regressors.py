@@ -70,14 +70,15 @@ def family_of(regressor: Array, v_template: Array) -> Family:
     raise InputError("the regressor's limbs lie on neither known side: not one of the two H36M orders of 17 joints")
 
 
-def require_family(regressor: Array, v_template: Array, wanted: str) -> None:
-    """Raises InputError unless the regressor is of the ``wanted`` family ("h36m-spin" or "h36m-smpler")."""
+def require_family(regressor: Array, v_template: Array, wanted: str) -> Family:
+    """The regressor's family. Raises InputError unless it is the ``wanted`` one ("h36m-spin" or "h36m-smpler")."""
     found = family_of(regressor, v_template)
     if found != wanted:
         raise InputError(
             f"this regressor is of the {found} family (rows 1 to 3 are the {_first_leg(found)} leg); the protocol is "
             f"defined with {wanted}. Pass that file, or choose the protocol that goes with this one"
         )
+    return found
 
 
 def regress(regressor: Array, vertices: Array, family: Family) -> Array:

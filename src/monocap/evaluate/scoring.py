@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from monocap import metrics
 from monocap.errors import InputError
 from monocap.evaluate.poses import Poses
 from monocap.types import Array
+
+_MESHES = 64
+_STILL = 0.01  # m
 
 
 @dataclass(frozen=True)
@@ -97,20 +100,22 @@ def _on_joints(function: Callable[..., Array], rooted: bool, **options: Any) -> 
 
 
 # ------------------------------------------------------------------ surfaces
-def _mve(estimate: Poses, truth: Poses, scene: Scene) -> Array:
-    a, b = _meshes(estimate, truth)
-    return metrics.mve(a, b, estimate.origin, truth.origin)
+def _on_meshes(function: Callable[..., Array], rooted: bool) -> Compute:
+    """A few samples at a time, since the meshes of a whole data set in float64 would fill the memory."""
 
+    def compute(estimate: Poses, truth: Poses, scene: Scene) -> Array:
+        if estimate.vertices is None or truth.vertices is None:
+            raise InputError("vertex metrics need meshes of both, estimate and truth")
+        values = np.full(len(truth), np.nan)
+        for start in range(0, len(truth), _MESHES):
+            part = slice(start, start + _MESHES)
+            a, b = (p.vertices[part].astype(np.float64) for p in (estimate, truth))  # type: ignore[index]
+            known = np.isfinite(a.sum(axis=(1, 2)) + b.sum(axis=(1, 2)))
+            origins = (estimate.origin[part][known], truth.origin[part][known]) if rooted else ()  # type: ignore[index]
+            values[np.flatnonzero(known) + start] = function(a[known], b[known], *origins)
+        return values
 
-def _pa_mve(estimate: Poses, truth: Poses, scene: Scene) -> Array:
-    a, b = _meshes(estimate, truth)
-    return metrics.pa_mve(a, b)
-
-
-def _meshes(estimate: Poses, truth: Poses) -> tuple[Array, Array]:
-    if estimate.vertices is None or truth.vertices is None:
-        raise InputError("vertex metrics need meshes of both, estimate and truth")
-    return estimate.vertices, truth.vertices
+    return compute
 
 
 # ------------------------------------------------------------------ time
@@ -133,11 +138,14 @@ def _in_time(function: Callable[[Poses, Poses, Scene], Array], shortest: int) ->
 
     def compute(estimate: Poses, truth: Poses, scene: Scene) -> Array:
         values = np.full(len(truth), np.nan)
-        for run in runs(scene):
-            whole = _both(estimate, truth)[run].all(axis=1)
-            for part in np.split(run, np.flatnonzero(np.diff(whole.astype(int))) + 1):
-                if len(part) >= shortest and _both(estimate, truth)[part].all():
-                    got = function(estimate.take(part), truth.take(part), scene)
+        both = _both(estimate, truth)
+        used = both.any(axis=0)  # a joint that the data set never has is no gap in time
+        whole = (~both[:, used]).sum(axis=1) == 0
+        ours, theirs = (replace(p, joints=p.joints[:, used]) for p in (estimate, truth))
+        for run in runs(scene) if used.any() else ():
+            for part in np.split(run, np.flatnonzero(np.diff(whole[run].astype(int))) + 1):
+                if len(part) >= shortest and whole[part].all():
+                    got = function(ours.take(part), theirs.take(part), scene)
                     values[part[: len(got)]] = got
         return values
 
@@ -161,6 +169,9 @@ def _world(function: Callable[[Array, Array], Array]) -> Compute:
 
 
 def _rte(estimate: Poses, truth: Poses, scene: Scene) -> Array:
+    assert truth.root is not None
+    if np.ptp(truth.root, axis=0).max() < _STILL:
+        return np.full(len(truth), np.nan)  # nobody moves: there is no length to compare with
     return metrics.rte(estimate.root, truth.root)
 
 
@@ -204,8 +215,8 @@ METRICS: dict[str, Metric] = {
     "n_mpjpe": Metric("N-MPJPE", "mm", 1e3, _on_joints(metrics.n_mpjpe, True)),
     "pck_150mm": Metric("3D-PCK@150mm", "%", 1e2, _on_joints(metrics.pck, True, threshold=0.15), False),
     "auc": Metric("AUC", "%", 1e2, _on_joints(metrics.auc, True), False),
-    "mve": Metric("MVE", "mm", 1e3, _mve),
-    "pa_mve": Metric("PA-MVE", "mm", 1e3, _pa_mve),
+    "mve": Metric("MVE", "mm", 1e3, _on_meshes(metrics.mve, True)),
+    "pa_mve": Metric("PA-MVE", "mm", 1e3, _on_meshes(metrics.pa_mve, False)),
     "accel": Metric("acceleration", "mm/frame²", 1e3, _in_time(_accel, 3)),
     "accel_error": Metric("acceleration error", "mm/frame²", 1e3, _in_time(_accel_error, 3)),
     "jitter": Metric("jitter", "10 m/s³", 0.1, _in_time(_jitter, 4)),

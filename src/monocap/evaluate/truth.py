@@ -18,7 +18,7 @@ from monocap.data.meshes import read_vertices
 from monocap.errors import InputError
 from monocap.evaluate.poses import Poses, in_order
 from monocap.evaluate.protocols import EvaluationProtocol
-from monocap.evaluate.regressors import family_of, regress, require_family
+from monocap.evaluate.regressors import regress, require_family
 from monocap.evaluate.scoring import Scene
 from monocap.files import read_npz
 from monocap.geometry import transforms
@@ -241,8 +241,8 @@ def _from_params(
     if protocol.regressor:
         if regressor is None or vertices is None:
             raise InputError(f"protocol {protocol.name} regresses joints from meshes; pass --regressor FILE")
-        require_family(regressor, body.v_template, protocol.regressor)
-        points, skeleton = regress(regressor, vertices, family_of(regressor, body.v_template)), "h36m17"
+        family = require_family(regressor, body.v_template, protocol.regressor)
+        points, skeleton = regress(regressor, vertices, family), "h36m17"
     else:
         points, skeleton = place(body.joints_only(**parameters)), BODY_JOINTS[sample.body]
     joints, visible, root, more = in_order(protocol, points, np.ones(len(points), bool), skeleton=skeleton)
@@ -250,7 +250,8 @@ def _from_params(
     origin = {"root": root, "pelvis": points[0], "none": np.zeros(3)}[protocol.align_vertices]
     if vertices is not None and protocol.align_vertices == "none":
         vertices = body(**{**parameters, "transl": np.zeros(3)}).vertices
-    return _Case(joints, visible, root, vertices, origin), said + more
+    mesh = None if vertices is None else vertices.astype(np.float32)  # 0.1 µm is enough, and half the memory
+    return _Case(joints, visible, root, mesh, origin), said + more
 
 
 def _from_scan(protocol: EvaluationProtocol, sample: Sample, bodies: TrueBodies) -> tuple[_Case, list[str]]:
@@ -263,14 +264,14 @@ def _from_scan(protocol: EvaluationProtocol, sample: Sample, bodies: TrueBodies)
     joints, visible = np.full((len(protocol.joints), 3), np.nan), np.zeros(len(protocol.joints), dtype=bool)
     if regressor is None:
         said = [f"no {protocol.body.upper()} file in --bodies: the pelvis is unknown, so MVE is not given"]
-        return _Case(joints, visible, joints[0], vertices, joints[0]), said
+        return _Case(joints, visible, joints[0], vertices.astype(np.float32), joints[0]), said
     if regressor.shape[1] != len(vertices):
         raise _AbsentError(f"mesh of {len(vertices)} vertices; the body in --bodies has {regressor.shape[1]}")
     posed = regressor @ vertices
     joints, visible, root, said = in_order(
         protocol, posed, np.ones(len(posed), bool), skeleton=BODY_JOINTS[protocol.body]
     )
-    return _Case(joints, visible, root, vertices, root), said
+    return _Case(joints, visible, root, vertices.astype(np.float32), root), said
 
 
 def _place(protocol: EvaluationProtocol, sample: Sample) -> Callable[[Array], Array]:
