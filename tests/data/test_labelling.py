@@ -120,6 +120,18 @@ def test_keypoints_with_a_known_camera(body, walk, rng):
     assert np.abs(np.median(distance) - 4.0) < 0.5
 
 
+def test_a_recording_with_too_little_in_it_is_refused(body, walk):
+    nothing = np.full((3, 24, 3), np.nan)
+    names = skeletons.get("smpl24").joint_names
+    with pytest.raises(InputError, match="no frame has"):
+        label(Recording("empty", "joints", nothing, names, "smpl24"), body)
+    nothing[:, :4] = walk.joints("smpl24", "world")[:3, :4]
+    with pytest.raises(InputError, match="no frame has"):
+        label(Recording("few", "joints", nothing, names, "smpl24"), body)
+    with pytest.raises(InputError, match="of 5 markers are in the table"):
+        label(Recording("unknown", "markers", np.ones((3, 5, 3)), tuple("ABCDE")), body, read_markers())
+
+
 def test_the_term_of_points_has_right_derivatives(body, walk, rng):
     points = marker_points(body, read_markers(), list(read_markers())[::5])
     skeleton = Skeleton.of(body, points.landmarks)

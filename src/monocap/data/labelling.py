@@ -81,14 +81,27 @@ def label(
     limit = THRESHOLDS[recording.what] if threshold is None else threshold
     if not limit > 0:
         raise InputError(f"threshold {limit}; expected more than 0")
-    fit = _Fit(body, recording, points, height)
+    # Points that are nowhere measured, or not on the body, would only cost time.
+    used = np.flatnonzero(points.known & _measured(recording).any(axis=0))
+    names = tuple(recording.names[i] for i in used)
+    fit = _Fit(body, replace(recording, points=recording.points[:, used], names=names), points.take(used), height)
     if not fit.usable.any():
         raise InputError(f"{recording.name}: no frame has {_FEWEST} points that are known on the body")
     state = fit.run(progress)
     residual = fit.residual(state)
     limits = np.full(len(residual), limit) if recording.what != "keypoints2d" else limit * fit.extent()
     accepted = residual <= limits
-    return Labels(state, residual, limits, accepted, "px" if recording.K is not None else "mm", fit.offsets)
+    offsets = np.zeros((len(points.names), 3))
+    offsets[used] = fit.offsets
+    return Labels(state, residual, limits, accepted, "px" if recording.K is not None else "mm", offsets)
+
+
+def _measured(recording: Recording) -> NDArray[np.bool_]:
+    """(T,N): where there are numbers, and for keypoints some confidence."""
+    found = np.asarray(np.isfinite(recording.points).all(axis=2))
+    if recording.what == "keypoints2d":
+        found &= recording.points[..., 2] > 0
+    return found
 
 
 def _points_on(body: BodyModel, recording: Recording, markers: dict | None) -> PointSet:
@@ -111,7 +124,7 @@ class _Fit:
         self.what, self.points, self.K, self.body = recording.what, points, recording.K, body
         self.prior = anatomical_prior()
         self.height = height
-        measured = np.isfinite(recording.points).all(axis=2) & points.known
+        measured = _measured(recording)
         if self.K is not None:
             self.weight = np.where(measured, np.clip(recording.points[..., 2], 0.0, 1.0), 0.0)
             self.target = np.nan_to_num(recording.points[..., :2])

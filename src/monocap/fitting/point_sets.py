@@ -32,6 +32,21 @@ class PointSet:
     mix: Array
     known: Array
 
+    def take(self, points: Array) -> PointSet:
+        """Some of the points (n,) by number, and only the landmarks that they need."""
+        mix = self.mix[points]
+        used = np.flatnonzero((mix != 0).any(axis=0))
+        marks = self.landmarks
+        kept = replace(
+            marks,
+            keypoint_names=tuple(self.names[i] for i in points),
+            bone=marks.bone[used],
+            rest=marks.rest[used],
+            directions=marks.directions[used],
+            weight=self.known[points].astype(np.float64),
+        )
+        return PointSet(kept.keypoint_names, kept, mix[:, used], self.known[points])
+
     def moved(self, offsets: Array) -> PointSet:
         """The same points shifted by ``offsets`` (M,3) m in the rest pose."""
         owner = np.argmax(self.mix > 0, axis=0)  # every landmark belongs to one point
