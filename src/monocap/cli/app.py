@@ -61,19 +61,22 @@ def build() -> SubcommandApp:
 
     @app.command
     def weights(
-        action: tyro.conf.Positional[Literal["list", "info", "verify"]],
+        action: tyro.conf.Positional[Literal["list", "info", "verify", "convert"]],
         name: tyro.conf.Positional[str | None] = None,
         /,
+        out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = None,
     ) -> int:
         """What networks ship with the package, their licence and origin; verify reads and compares every file.
 
         Args:
-            action: list, info NAME, or verify [NAME].
-            name: a name from the list.
+            action: list, info NAME, verify [NAME], or convert FILE -o OUT: official VPoser and tokenizer weights into
+                ours (.safetensors; needs monocap[torch]), or ours into an ONNX decoder (.onnx; needs monocap[train]).
+            name: a name from the list, or the file to convert.
+            out: of convert: the file to write.
         """
-        from monocap.cli.weights import run
+        from monocap.cli.weights import convert, run
 
-        return run(action, name)
+        return convert(name, out) if action == "convert" else run(action, name)
 
     @app.command
     def bodies(

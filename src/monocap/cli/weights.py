@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 from monocap.assets import manifest
 from monocap.errors import AssetError, InputError
@@ -32,3 +33,25 @@ def run(action: str, name: str | None) -> int:
             failed += 1
             print(f"{asset.name:22} BAD: {error}")
     return 1 if failed else 0
+
+
+def convert(name: str | None, out: Path | None) -> int:
+    """Official weights (``.pt``, ``.pth``, ``.ckpt``) to safetensors, or safetensors to an ONNX decoder."""
+    if name is None or out is None:
+        raise InputError("weights convert needs a file and -o OUT.safetensors (or OUT.onnx)")
+    if out.suffix == ".onnx":
+        from monocap.assets.tensors import read_tensors
+        from monocap.nets.onnx_twins import write_onnx
+
+        tensors = read_tensors(name)
+        write_onnx(out, tensors)
+    elif out.suffix == ".safetensors":
+        from monocap.assets.tensors import write_tensors
+        from monocap.nets.official_priors import import_prior
+
+        tensors = import_prior(name)
+        write_tensors(out, tensors)
+    else:
+        raise InputError(f"-o {out}: expected a name ending in .safetensors or .onnx")
+    print(f"wrote {out}: {tensors.arch['name']}")
+    return 0

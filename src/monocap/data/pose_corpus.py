@@ -12,20 +12,20 @@ from monocap.errors import InputError
 from monocap.files import read_npz
 from monocap.types import Array
 
-_KEYS = ("body_pose", "subject", "clip", "split", "weight", "source")
+_KEYS = ("body_pose", "subject", "clip", "split", "weight", "kind")
 
 
 @dataclass(frozen=True)
 class PoseCorpus:
     """N poses: ``body_pose`` (N,63) float32 axis-angle radians of SMPL-X's 21 body joints; ``subject``, ``clip``,
-    ``split`` and ``source`` (N,) text; ``weight`` (N,) how often a pose is to be drawn, against the others."""
+    ``split`` and ``kind`` (captured, mirrored or recombined) (N,) text; ``weight`` (N,) how often a pose is to be drawn, against the others."""
 
     body_pose: Array
     subject: Array
     clip: Array
     split: Array
     weight: Array
-    source: Array
+    kind: Array
 
     def __len__(self) -> int:
         return len(self.body_pose)
@@ -50,7 +50,7 @@ class PoseCorpus:
 def read_pose_corpus(folder: str | os.PathLike[str]) -> PoseCorpus:
     """Read every ``.npz`` shard of a folder (or one file), in the order of their names.
 
-    A shard has ``body_pose``, ``subject``, ``clip``, ``split`` and optionally ``weight`` (1) and ``source`` ("").
+    A shard has ``body_pose``, ``subject``, ``clip``, ``split`` and optionally ``weight`` (1) and ``kind`` (captured).
     Raises InputError, naming the shard, for missing keys, wrong shapes, or numbers that are not finite.
     """
     folder = Path(folder)
@@ -68,7 +68,7 @@ def _read_shard(path: Path) -> dict[str, Array]:
         raise InputError(f"{path}: lacks {', '.join(missing)}; expected a shard that monocap data corpus wrote")
     count = len(arrays["body_pose"])
     arrays.setdefault("weight", np.ones(count, np.float32))
-    arrays.setdefault("source", np.full(count, ""))
+    arrays.setdefault("kind", np.full(count, "captured"))
     for key in _KEYS:
         wanted = (count, 63) if key == "body_pose" else (count,)
         if arrays[key].shape != wanted:

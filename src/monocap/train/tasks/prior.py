@@ -59,14 +59,14 @@ class PriorOptions:
 
 SETTINGS: dict[Kind, TrainSettings] = {
     "vposer": TrainSettings(
-        steps=20_000, batch=256, learning_rate=1e-3, weight_decay=1e-4, warmup=200, validate_every=1000
+        steps=8_000, batch=256, learning_rate=1e-3, weight_decay=1e-4, warmup=200, validate_every=1000
     ),
     "tokenizer": TrainSettings(
-        steps=12_000, batch=128, learning_rate=6e-4, weight_decay=1e-5, betas=(0.9, 0.99), warmup=200, average=0.995,
+        steps=7_000, batch=64, learning_rate=1e-3, weight_decay=1e-5, betas=(0.9, 0.99), warmup=200, average=0.995,
         validate_every=500,
     ),
 }  # fmt: skip
-SHIPPED_VPOSER = VPoserWeights(kl=1e-3, vertices=4.0, joints=8.0, geodesic=2.0)
+SHIPPED_VPOSER = VPoserWeights(kl=5e-3, vertices=4.0, joints=8.0, geodesic=2.0)
 SHIPPED_TOKENIZER = TokenizerWeights(rotation=2.0, joints=10.0, vertices=10.0, commitment=0.5, absolute=True)
 
 
@@ -76,11 +76,14 @@ class Augmentation:
     6D numbers (tokenizer, input only), growing over the first quarter of the run; share with a part masked."""
 
     mirror: float = 0.5
-    exchange: float = 0.3
+    exchange: float = 0.1
     jitter: float = 0.03
     noise: float = 0.0
     noise_share: float = 0.5
     mask_share: float = 0.0
+
+
+SHIPPED_DISTURBANCE = Augmentation(jitter=0.02, noise=0.1, mask_share=0.05)
 
 
 class _Poses:
@@ -216,7 +219,7 @@ def train_prior(options: PriorOptions, progress: Progress | None = None) -> tupl
         task = VPoserTask(poses, options.arch, losses[options.loss], Augmentation())
     else:
         sizes = OFFICIAL if options.official_size else TokenizerConfig()
-        task = TokenizerTask(poses, sizes, SHIPPED_TOKENIZER, Augmentation(noise=0.3, mask_share=0.05))
+        task = TokenizerTask(poses, sizes, SHIPPED_TOKENIZER, SHIPPED_DISTURBANCE)
     done = train(task, settings, options.out, options.resume, progress)
     arrays = {name: value.numpy() for name, value in done.state.items()}
     recipe = {
@@ -254,6 +257,6 @@ def _described(corpus: PoseCorpus, poses: _Poses) -> dict[str, Any]:
         "poses": len(seen),
         "trained_on": poses.count,
         "subjects": sorted({str(name) for name in seen.subject}),
-        "sources": sorted({str(name) for name in seen.source} - {""}),
+        "kinds": {str(kind): int((seen.kind == kind).sum()) for kind in np.unique(seen.kind)},
         "crc32": f"{zlib.crc32(np.ascontiguousarray(seen.body_pose).tobytes()):08x}",
     }
