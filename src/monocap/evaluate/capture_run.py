@@ -14,7 +14,6 @@ from monocap.errors import InputError
 from monocap.evaluate.poses import Poses, finite, in_order
 from monocap.evaluate.predictions import Estimate
 from monocap.evaluate.protocols import EvaluationProtocol
-from monocap.fitting import FitOptions, Fitter
 from monocap.geometry.cameras import project
 from monocap.perception import find_person_keypoints, turn_to_camera
 from monocap.perception.photo import average, search
@@ -60,8 +59,7 @@ def capture_sample(engine: CaptureEngine, sample: Sample) -> Captured:
         return Captured(None, None, camera)
     turned = turn_to_camera(found.points3d, found.points2d, camera)
     keypoints = replace(found, points3d=turned, mask=None)
-    fitter = Fitter(engine.body, camera, FitOptions(engine.settings.height, engine.settings.smooth))
-    return Captured(keypoints, fitter.photo(keypoints), camera)
+    return Captured(keypoints, engine.fit_still(keypoints, camera), camera)
 
 
 def _overlap(keypoints: Keypoints, box: Array) -> float:

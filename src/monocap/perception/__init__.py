@@ -1,6 +1,7 @@
 """From pixels to people and keypoints: detection, BlazePose landmarks, the subject of a video, photographs, masks."""
 
 from monocap.perception.blazepose import BlazePose, PoseResult, turn_to_camera
+from monocap.perception.lifter import Lifter
 from monocap.perception.people import PeopleDetector
 from monocap.perception.photo import find_person_keypoints
 from monocap.perception.roi import Roi
@@ -8,6 +9,7 @@ from monocap.perception.tracker import PersonTracker
 
 __all__ = [
     "BlazePose",
+    "Lifter",
     "PeopleDetector",
     "PersonTracker",
     "PoseResult",

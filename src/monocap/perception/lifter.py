@@ -7,7 +7,6 @@ here it runs in numpy.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from monocap import skeletons
 from monocap.assets.manifest import locate
 from monocap.assets.tensors import read_tensors
 from monocap.geometry.rotations import rotation_between
-from monocap.types import Array, Camera, Keypoints
+from monocap.types import Array, Camera
 
 ARCH = "lifter-1"
 SKELETON = skeletons.get("blazepose33")
@@ -63,10 +62,6 @@ class Lifter:
         mouth = np.setdiff1d(np.arange(len(SKELETON)), USED)
         lifted[:, mouth] = lifted[:, [SKELETON.index("nose")]]
         return (np.swapaxes(turn, 1, 2)[:, None] @ lifted[..., None])[..., 0]
-
-    def hints(self, keypoints: Keypoints, camera: Camera) -> Keypoints:
-        """The same keypoints of one picture with their 3D hints replaced."""
-        return replace(keypoints, points3d=self.lift(keypoints.points2d[None], camera)[0])
 
     def _run(self, x: Array) -> Array:
         """(T,31,3) metres from features (T,93)."""

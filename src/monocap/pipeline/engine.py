@@ -13,11 +13,11 @@ from monocap.bodies import BodyModel, load_body
 from monocap.errors import InputError, MediaError
 from monocap.fitting import Fitter
 from monocap.media.readers import Media
-from monocap.perception import BlazePose, PeopleDetector, PersonTracker, find_person_keypoints, turn_to_camera
+from monocap.perception import BlazePose, Lifter, PeopleDetector, PersonTracker, find_person_keypoints
 from monocap.pipeline.assemble import assemble
 from monocap.pipeline.clock import Progress, StageClock, silent
 from monocap.pipeline.settings import NETWORK, PHOTO_CROPS, CaptureSettings
-from monocap.types import Camera, Frame, Keypoints, Motion, Track
+from monocap.types import BodyEstimate, Camera, Frame, Keypoints, Motion, Track
 
 
 class CaptureEngine:
@@ -34,6 +34,7 @@ class CaptureEngine:
             self.body: BodyModel = load_body(self.settings.body)
             self.detector = PeopleDetector()
             self.network = BlazePose(NETWORK[self.settings.preset])
+            self.lifter = Lifter()
 
     def capture(self, media: Media, progress: Progress = silent) -> Motion:
         """Capture an opened photo or video. Nobody found is no error: the motion then holds no people."""
@@ -48,6 +49,13 @@ class CaptureEngine:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise InputError(f"image has shape {image.shape} and type {image.dtype}; expected (H, W, 3) uint8 RGB")
         return self._still(image, None)
+
+    def fit_still(self, keypoints: Keypoints, camera: Camera) -> BodyEstimate:
+        """The body of one picture (T = 1) from its keypoints, their 3D hints replaced by the lifter's."""
+        with self.clock.stage("lift"):
+            lifted = self.lifter.lift(keypoints.points2d[None], camera)[0]
+        with self.clock.stage("fit"):
+            return self._fitter(camera).photo(replace(keypoints, points3d=lifted, mask=None))
 
     def _photo(self, media: Media) -> Motion:
         with self.clock.stage("decode"):
@@ -72,9 +80,7 @@ class CaptureEngine:
         if keypoints is None:
             self.warnings.append("nobody found in the picture")
         else:
-            keypoints = _in_camera(keypoints, camera)
-            with self.clock.stage("fit"):
-                estimate = self._fitter(camera).photo(keypoints)
+            estimate = self.fit_still(keypoints, camera)
             people.append((_track([keypoints], keypoints.skeleton), estimate))
         return assemble(self.body, camera, 1.0, np.zeros(1, np.int64), np.zeros(1), people)
 
@@ -87,7 +93,7 @@ class CaptureEngine:
         while (frame := self._next(frames)) is not None:
             with self.clock.stage("keypoints"):
                 keypoints = tracker.step(frame.image)
-            found.append(None if keypoints is None else _in_camera(keypoints, camera))
+            found.append(None if keypoints is None else replace(keypoints, mask=None))
             times.append(frame.time)
             progress("keypoints", len(found), media.frame_count)
         if not found:
@@ -101,6 +107,8 @@ class CaptureEngine:
             if len(seen) < len(found):
                 self.warnings.append(f"the person was found in {len(seen)} of {len(found)} frames; see 'valid'")
             track = _track(found, seen[0].skeleton)
+            with self.clock.stage("lift"):
+                track = replace(track, points3d=self.lifter.lift(track.points2d, camera))
             with self.clock.stage("fit"):
                 report = partial(progress, "fit")
                 people.append((track, self._fitter(camera).video(track, stamps, report)))
@@ -112,12 +120,6 @@ class CaptureEngine:
 
     def _fitter(self, camera: Camera) -> Fitter:
         return Fitter(self.body, camera, self.settings.fit_options)
-
-
-def _in_camera(keypoints: Keypoints, camera: Camera) -> Keypoints:
-    """Hints turned from the crop's view to the camera's axes; the mask is not kept."""
-    turned = turn_to_camera(keypoints.points3d, keypoints.points2d, camera)
-    return replace(keypoints, points3d=turned, mask=None)
 
 
 def _track(found: list[Keypoints | None], skeleton: str) -> Track:
