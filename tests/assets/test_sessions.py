@@ -16,7 +16,7 @@ def test_sessions_are_shared_per_thread_count() -> None:
     assert session("blazepose_lite", 1) is not session("blazepose_lite", 2)
 
 
-@pytest.mark.parametrize("name", [asset.name for asset in listing()])
+@pytest.mark.parametrize("name", [asset.name for asset in listing() if asset.path.suffix == ".onnx"])
 def test_manifest_describes_inputs_and_outputs(name: str) -> None:
     network = session(name, 1)
     assert [i.name for i in network.get_inputs()] == ["image"]

@@ -159,7 +159,7 @@ def build() -> SubcommandApp:
 
     @app.command
     def data(
-        action: tyro.conf.Positional[Literal["info", "label"]],
+        action: tyro.conf.Positional[Literal["info", "label", "corpus"]],
         path: tyro.conf.Positional[Path],
         /,
         out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = Path("out/labels"),
@@ -175,12 +175,16 @@ def build() -> SubcommandApp:
         fps: float | None = None,
         skeleton: str | None = None,
         overwrite: tyro.conf.FlagCreatePairsOff[bool] = False,
+        all_origins: tyro.conf.FlagCreatePairsOff[bool] = False,
+        sheets: Annotated[int, tyro.conf.arg(metavar="N")] = 0,
+        seed: int = 0,
         json: tyro.conf.FlagCreatePairsOff[bool] = False,
     ) -> int:
-        """Data sets: what one is and what is wrong with it (info); body parameters for recordings (label).
+        """Data sets: what one is (info); body parameters for recordings (label); a pose corpus of mocap (corpus).
 
         Args:
-            action: info, or label: 3D joints, 3D markers or 2D keypoints to SMPL-X parameters, one npz per recording.
+            action: info, or label: 3D joints, 3D markers or 2D keypoints to SMPL-X parameters, one npz per recording;
+                or corpus: a folder of BVH, ASF/AMC and exponential-map files to one corpus of poses for train prior.
             path: for info a data set as its makers distribute it; for label an npz, JSON or CSV file, a folder of
                 npz and CSV, or a data set with 3D joints.
             out: label: folder for the results; recordings that are there already are left.
@@ -197,8 +201,15 @@ def build() -> SubcommandApp:
             fps: label: frames per second, where the file does not say (30).
             skeleton: label: joint set of the points, where the file has no names.
             overwrite: label: also fit recordings whose results are there.
+            all_origins: corpus: also takes of children, games and other unclear origin; not for weights that ship.
+            sheets: corpus: draw so many contact sheets, original above, body below.
+            seed: corpus: of the recombined poses.
             json: print a machine-readable summary on standard output.
         """
+        if action == "corpus":
+            from monocap.cli.corpus import run
+
+            return run(path, out, all_origins, sheets, seed, json)
         from monocap.cli.data import info, label_all
 
         if action == "info":
@@ -208,7 +219,7 @@ def build() -> SubcommandApp:
     @app.command
     def train(
         task: tyro.conf.Positional[Literal["prior"]],
-        kind: tyro.conf.Positional[Literal["vposer", "tokenizer"]],
+        kind: tyro.conf.Positional[Literal["vposer", "tokenizer", "statistics"]],
         /,
         data: Annotated[Path, tyro.conf.arg(metavar="DIR")],
         out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = Path("out/train"),
@@ -228,7 +239,8 @@ def build() -> SubcommandApp:
 
         Args:
             task: prior: what body poses are human.
-            kind: vposer (a variational autoencoder) or tokenizer (poses as tokens).
+            kind: vposer (a variational autoencoder), tokenizer (poses as tokens), or statistics (joint limits, a
+                Gaussian and a mixture; needs no torch).
             data: folder of pose shards that monocap data corpus wrote.
             out: folder for checkpoint, log and weights, made if absent.
             steps: length of the run; by default that of the shipped weights, as are batch and learning rate.
@@ -243,6 +255,10 @@ def build() -> SubcommandApp:
             resume: go on from the checkpoint in the folder.
             json: print a machine-readable summary on standard output.
         """
+        if kind == "statistics":
+            from monocap.cli.statistics import run
+
+            return run(data, out, seed, json)
         from monocap.cli.train import run_prior
         from monocap.train.tasks.prior import PriorOptions
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +16,17 @@ from monocap.errors import InputError
 from monocap.fitting.initialise import initial_state
 from monocap.fitting.landmarks import blazepose_landmarks
 from monocap.fitting.observation import Observation
+from monocap.fitting.pose_priors import GaussianPull, LatentPull, LimitExcess, MixturePull
 from monocap.fitting.smoothness import Smoothness
 from monocap.fitting.solver import Outcome, solve_frames, solve_shape, solve_window
 from monocap.fitting.state import PoseState, Skeleton, landmark_points
-from monocap.fitting.terms import Bending, Directions, JointLimits, PosePull, Reprojection, Shape, Term
+from monocap.fitting.terms import Bending, Directions, PosePull, Reprojection, Shape, Term
 from monocap.geometry import rotations
-from monocap.priors import anatomical_prior
+from monocap.priors import PosePrior, anatomical_prior
+from monocap.priors.gaussian import PoseGaussian
+from monocap.priors.gmm import PoseMixture
+from monocap.priors.limits import PoseLimits
+from monocap.priors.vposer import VPoserPrior
 from monocap.types import Array, BodyEstimate, BodyParams, Camera, Keypoints, Track
 
 Progress = Callable[[int, int], None]
@@ -27,27 +34,34 @@ Progress = Callable[[int, int], None]
 WINDOW, OVERLAP = 300, 30
 SHAPE_FRAMES = 100
 MEAN_STATURE = 1.70
+PriorName = Literal["gaussian", "anatomy", "mixture", "vposer"]
 ACCELERATION = 9.0  # m/s², 10 mm/frame² at 30 fps
 
 
 @dataclass(frozen=True)
 class Strengths:
-    """``prior`` multiplies the pose prior's energy; ``hint_deviation`` (rad) is how far directions of hints may err."""
+    """``prior`` multiplies the energy of the pose prior of that name; ``hint_deviation`` (rad): how far hints err."""
 
-    prior: float
+    prior: Mapping[PriorName, float]
     hint_deviation: float
 
 
 # Of a video's frames errors are alike, so the prior weighs more than on a photo, where it would damage odd poses.
-PHOTO, VIDEO = Strengths(1.0, 0.25), Strengths(2.0, 0.3)
+PHOTO = Strengths({"gaussian": 0.5, "anatomy": 1.0, "mixture": 0.25, "vposer": 0.5}, 0.25)
+VIDEO = Strengths({"gaussian": 2.0, "anatomy": 2.0, "mixture": 1.0, "vposer": 2.0}, 0.3)
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """What a user may set: ``height`` m (None: the adult mean, held loosely), ``smooth`` (1 = default, 0 = off)."""
+    """What a user may set: ``height`` m (None: the adult mean, held loosely), ``smooth`` (1 = default, 0 = off).
+
+    ``prior``: gaussian (learned, the default); anatomy (independent axes, nothing learned); mixture (SMPLify's);
+    vposer (dear: for photographs).
+    """
 
     height: float | None = None
     smooth: float = 1.0
+    prior: PriorName = "gaussian"
 
     def __post_init__(self) -> None:
         if self.height is not None and not 0.4 <= self.height <= 2.6:
@@ -62,6 +76,8 @@ class Fitter:
     def __init__(self, body: BodyModel, camera: Camera, options: FitOptions | None = None) -> None:
         self.body, self.camera, self.options = body, camera, options or FitOptions()
         self.prior = anatomical_prior()
+        self.limits = PoseLimits.load()
+        self.pull = _pull(self.options.prior, self.prior)
         self.skeleton = Skeleton.of(body, blazepose_landmarks(body))
 
     @threadpool_limits.wrap(limits=1, user_api="blas")
@@ -164,8 +180,8 @@ class Fitter:
         return [
             Reprojection(seen.target, seen.weight, seen.K, seen.deviation(state), cutoff),
             Directions(direction, weight, pairs, strengths.hint_deviation),
-            PosePull(self.prior, strengths.prior),
-            JointLimits(self.prior),
+            self.pull(strengths.prior[self.options.prior]),
+            LimitExcess(self.limits),
             Bending(),
         ]
 
@@ -222,6 +238,20 @@ def fit_video(
 ) -> BodyEstimate:
     """One person through a video: see `Fitter.video`."""
     return Fitter(body, camera, options).video(track, times, progress)
+
+
+def _pull(name: PriorName, anatomy: PosePrior) -> Callable[[float], Term]:
+    """The chosen pose prior as a term of given strength; it and the limits are all that says which poses are human."""
+    match name:
+        case "gaussian":
+            return partial(GaussianPull, PoseGaussian.load())
+        case "mixture":
+            return partial(MixturePull, PoseMixture.load())
+        case "vposer":
+            return partial(LatentPull, VPoserPrior.load())
+        case "anatomy":
+            return partial(PosePull, anatomy)
+    raise InputError(f"prior is {name!r}; expected gaussian, anatomy, mixture or vposer")
 
 
 def _mix(a: PoseState, b: PoseState, share: Array) -> PoseState:

@@ -5,11 +5,14 @@ As residuals r = W(θ − μ) with WᵀW = Σ⁻¹ its energy is ½|r|² = −lo
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monocap.assets.manifest import locate
 from monocap.errors import InputError
 from monocap.files import read_npz
 from monocap.types import Array
@@ -29,12 +32,11 @@ class PoseGaussian:
                 f"mean has {size} numbers, covariance shape {np.shape(self.covariance)}; expected a square of it"
             )
         try:
-            factor = np.linalg.cholesky(self.covariance)
+            np.linalg.cholesky(self.covariance)
         except np.linalg.LinAlgError:
             raise InputError("covariance is not positive definite; fit it with more shrinkage") from None
-        object.__setattr__(self, "_factor", factor)
 
-    @property
+    @cached_property
     def whitening(self) -> Array:
         """W (D,D), lower triangular."""
         return np.linalg.inv(self._lower)
@@ -44,9 +46,9 @@ class PoseGaussian:
         """log |Σ|."""
         return float(2.0 * np.log(np.diag(self._lower)).sum())
 
-    @property
+    @cached_property
     def _lower(self) -> Array:
-        return object.__getattribute__(self, "_factor")
+        return np.linalg.cholesky(self.covariance)
 
     def residual(self, pose: Array) -> Array:
         """r (…,D) of poses (…,D)."""
@@ -67,6 +69,18 @@ class PoseGaussian:
     def sample(self, count: int, rng: np.random.Generator) -> Array:
         """(count,D) poses."""
         return self.mean + rng.standard_normal((count, len(self.mean))) @ self._lower.T
+
+    @classmethod
+    def load(cls, weights: str | os.PathLike[str] = "pose_gaussian") -> PoseGaussian:
+        """The shipped Gaussian (``"pose_gaussian"``), or an npz file with ``mean`` (D,) and ``covariance`` (D,D).
+
+        Raises InputError for anything else, AssetError if the shipped file is damaged.
+        """
+        path = locate("pose_gaussian") if str(weights) == "pose_gaussian" else weights
+        arrays = read_npz(path, ["mean", "covariance"], max_bytes=4 << 20)
+        if set(arrays) != {"mean", "covariance"}:
+            raise InputError(f"{path}: expected arrays 'mean' and 'covariance'")
+        return cls(arrays["mean"].astype(np.float64), arrays["covariance"].astype(np.float64))
 
     @classmethod
     def fit(
@@ -95,11 +109,3 @@ def weighted_moments(poses: Array, weight: Array, floor: float, shrinkage: float
     covariance = centred.T @ (centred * share[:, None])
     diagonal = np.diag(np.diag(covariance))
     return mean, (1.0 - shrinkage) * covariance + shrinkage * diagonal + floor**2 * np.eye(len(mean))
-
-
-def load_gaussian(path: str) -> PoseGaussian:
-    """A Gaussian from an npz file with ``mean`` (D,) and ``covariance`` (D,D). Raises InputError for anything else."""
-    arrays = read_npz(path, ["mean", "covariance"], max_bytes=4 << 20)
-    if set(arrays) != {"mean", "covariance"}:
-        raise InputError(f"{path}: expected arrays 'mean' and 'covariance'")
-    return PoseGaussian(arrays["mean"].astype(np.float64), arrays["covariance"].astype(np.float64))

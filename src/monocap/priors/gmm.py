@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from monocap.assets.manifest import locate
 from monocap.assets.pickles import read_pickle
 from monocap.errors import InputError
 from monocap.files import read_npz
@@ -104,6 +105,27 @@ class PoseMixture:
         return np.einsum("mij,...mj->...mi", self.whitening, pose[..., None, :] - self.means)
 
     @classmethod
+    def load(cls, weights: str | os.PathLike[str] = "pose_mixture") -> PoseMixture:
+        """The shipped mixture (``"pose_mixture"``), an npz file (``weights, means, covariances``), or an official
+        ``gmm_08.pkl`` (``weights, means, covars``), read as data: nothing in it runs.
+
+        Raises InputError for anything else, AssetError if the shipped file is damaged.
+        """
+        path = locate("pose_mixture") if str(weights) == "pose_mixture" else Path(weights)
+        limit = 16 << 20
+        pickled = path.suffix.lower() in (".pkl", ".pickle")
+        content = read_pickle(path, limit) if pickled else read_npz(path, max_bytes=limit)
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: expected a dictionary of weights, means and covars, as in gmm_08.pkl")
+        arrays = []
+        for names in (("weights",), ("means",), ("covariances", "covars")):
+            found = next((content[name] for name in names if name in content), None)
+            if found is None:
+                raise InputError(f"{path}: lacks {' or '.join(names)}; expected a mixture like gmm_08.pkl")
+            arrays.append(np.asarray(found, dtype=np.float64))
+        return cls(arrays[0].reshape(-1), arrays[1], arrays[2])
+
+    @classmethod
     def fit(
         cls,
         poses: Array,
@@ -170,23 +192,3 @@ def _seeds(poses: Array, weight: Array, components: int, rng: np.random.Generato
             if mine.any():
                 centres[m] = np.average(poses[mine], axis=0, weights=weight[mine])
     return owner
-
-
-def load_mixture(path: str | os.PathLike[str]) -> PoseMixture:
-    """A mixture from .npz (``weights, means, covariances``) or an official ``gmm_08.pkl`` (``weights, means, covars``).
-
-    Pickles are read as data, nothing in them runs. Raises InputError for anything else.
-    """
-    if Path(path).suffix.lower() in (".pkl", ".pickle"):
-        content = read_pickle(path, max_bytes=16 << 20)
-        if not isinstance(content, dict):
-            raise InputError(f"{path}: expected a dictionary of weights, means and covars, as in gmm_08.pkl")
-    else:
-        content = read_npz(path, max_bytes=16 << 20)
-    arrays = []
-    for names in (("weights",), ("means",), ("covariances", "covars")):
-        found = next((content[name] for name in names if name in content), None)
-        if found is None:
-            raise InputError(f"{path}: lacks {' or '.join(names)}; expected a mixture like gmm_08.pkl")
-        arrays.append(np.asarray(found, dtype=np.float64))
-    return PoseMixture(arrays[0].reshape(-1), arrays[1], arrays[2])

@@ -10,12 +10,14 @@ themselves no angles once a rotation is large. The excess of a pose is its large
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monocap import skeletons
+from monocap.assets.manifest import locate
 from monocap.errors import InputError
 from monocap.files import read_npz
 from monocap.geometry import rotations
@@ -150,6 +152,18 @@ class PoseLimits:
         return u, by_r @ self.frames
 
     @classmethod
+    def load(cls, weights: str | os.PathLike[str] = "pose_limits") -> PoseLimits:
+        """The shipped limits (``"pose_limits"``), or an npz file with ``support`` (21,26).
+
+        Raises InputError for anything else, AssetError if the shipped file is damaged.
+        """
+        path = locate("pose_limits") if str(weights) == "pose_limits" else weights
+        support = read_npz(path, ["support"], max_bytes=1 << 20).get("support")
+        if support is None or support.shape != (21, 26) or not np.isfinite(support).all():
+            raise InputError(f"{path}: expected an array 'support' (21,26) of finite numbers, radians")
+        return cls(bone_frames(), facet_normals(), support.astype(np.float64))
+
+    @classmethod
     def fit(
         cls, poses: Array, weights: Array | None = None, *, outliers: float = 5e-4, margin: float = 0.15
     ) -> PoseLimits:
@@ -206,12 +220,3 @@ def _quaternion_jacobian(r: Array) -> Array:
     by_w = -0.5 * half * r
     by_v = half[..., None] * np.eye(3) + slope[..., None] * r[..., :, None] * r[..., None, :]
     return np.concatenate([by_w[..., None, :], by_v], axis=-2)
-
-
-def load_limits(path: str) -> PoseLimits:
-    """Limits from an npz file with ``support`` (21,26). Raises InputError for anything else."""
-    arrays = read_npz(path, ["support"], max_bytes=1 << 20)
-    support = arrays.get("support")
-    if support is None or support.shape != (21, 26) or not np.isfinite(support).all():
-        raise InputError(f"{path}: expected an array 'support' (21,26) of finite numbers, radians")
-    return PoseLimits(bone_frames(), facet_normals(), support.astype(np.float64))

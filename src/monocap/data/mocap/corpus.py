@@ -1,5 +1,7 @@
 """One pose corpus out of a folder of captured motion: retargeted, cleaned, split by performer, balanced, widened.
 
+Read it with `monocap.data.pose_corpus.read_pose_corpus`.
+
 Written are npz shards ``SPLIT-NN.npz`` and ``corpus.json``. Arrays of a shard, N poses: ``body_pose`` (N,63) float32
 radians, SMPL-X; ``weight`` (N,) float32, to be drawn by; ``kind`` (N,) captured, mirrored or recombined; ``subject``,
 ``clip``, ``split`` (N,) text. Splits: train, val and test hold different performers; extreme holds acrobats, and those
@@ -24,7 +26,7 @@ from monocap.data.mocap.retarget import FPS, retarget
 from monocap.data.mocap.takes import Take, find_takes, read_take
 from monocap.data.mocap.widen import recombined
 from monocap.errors import InputError
-from monocap.files import read_npz, replacing, write_npz
+from monocap.files import replacing, write_npz
 from monocap.priors import anatomical_prior
 from monocap.priors.limits import PoseLimits, mirrored
 from monocap.types import Array
@@ -40,7 +42,8 @@ class CorpusOptions:
     """What goes in. Subjects are CMU's numbers, or folders where files carry none.
 
     Limits for a clip: mean ``direction`` (degrees) and ``position`` (cm) error of retargeting, and the share of frames
-    that may be ``broken``: a joint jumps, or is ``impossible`` (rad beyond the anatomical ranges). ``duplicate``, ``leak`` and ``far`` are pose distances in degrees (see balance.py).
+    that may be ``broken``: a joint jumps, or is ``impossible`` (rad beyond the anatomical ranges). ``duplicate``,
+    ``leak`` and ``far`` are pose distances in degrees (see balance.py).
     """
 
     test: tuple[str, ...] = ("05", "07", "14", "16")
@@ -153,22 +156,6 @@ def build_corpus(
     with replacing(folder_out / "corpus.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1), encoding="utf-8")
     return report
-
-
-def read_corpus(folder: str | os.PathLike[str], split: str, kinds: tuple[str, ...] = ()) -> dict[str, Array]:
-    """All arrays of one split, shards put together; ``kinds`` keeps only those (captured, mirrored, recombined).
-
-    Raises InputError if the folder holds no such split.
-    """
-    shards = sorted(Path(folder).glob(f"{split}-*.npz"))
-    if not shards:
-        raise InputError(f"{folder}: no {split}-NN.npz; make a corpus with: monocap data corpus FOLDER -o {folder}")
-    parts = [read_npz(shard) for shard in shards]
-    arrays = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    if not kinds:
-        return arrays
-    keep = np.isin(arrays["kind"], kinds)
-    return {key: value[keep] for key, value in arrays.items()}
 
 
 def _collect(
