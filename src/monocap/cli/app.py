@@ -108,12 +108,15 @@ def build() -> SubcommandApp:
         limit: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
         gallery: int = 8,
         strict: tyro.conf.FlagCreatePairsOff[bool] = False,
+        vposer: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "vposer",
+        tokenizer: Annotated[str, tyro.conf.arg(metavar="NAME|FILE")] = "tokenizer",
         json: tyro.conf.FlagCreatePairsOff[bool] = False,
     ) -> int:
         """Compare with truth under a named protocol: JSON, Markdown beside published numbers, plots, worst cases.
 
         Args:
-            what: capture (ours, on the data set's pictures), an .npz file of predictions, or: protocols (lists them).
+            what: capture (ours, on the data set's pictures), an .npz file of predictions, protocols (lists them), or
+                prior (pose priors on the held-out performers of a pose corpus; takes data, out, limit and json).
             protocol: its name.
             data: the data set's folder; by default the development pictures that MONOCAP_SHARED points to.
             out: folder for the report, made if absent.
@@ -124,8 +127,14 @@ def build() -> SubcommandApp:
             limit: at most so many samples, spread evenly.
             gallery: so many worst cases are drawn; 0 for none.
             strict: stop at the first bad sample instead of naming, skipping and counting it.
+            vposer: of prior: the shipped weights, or a .safetensors file.
+            tokenizer: of prior: the shipped weights, or a .safetensors file.
             json: print the report as JSON on standard output.
         """
+        if what == "prior":
+            from monocap.cli import evaluate_prior
+
+            return evaluate_prior.run(data, out, vposer, tokenizer, limit, json)
         from monocap.cli.evaluate import list_protocols, run
         from monocap.evaluate.program import EvaluateOptions
 

@@ -28,6 +28,7 @@ from monocap.types import Array
 
 ARCH = "pose-tokenizer"
 JOINTS = 21
+_PORTION = 128  # poses whose activations are held at once
 Pullback = Callable[[Array], Array]
 
 
@@ -119,6 +120,17 @@ def _chain(layers: tuple[_Layer, ...], x: Array) -> tuple[Array, Pullback]:
     return x, pullback
 
 
+def _run(layers: tuple[_Layer, ...], x: Array) -> Array:
+    """The value alone, in portions: what the derivative would need is not kept."""
+    done = []
+    for start in range(0, max(len(x), 1), _PORTION):
+        y = x[start : start + _PORTION]
+        for layer in layers:
+            y, _ = layer(y)
+        done.append(y)
+    return np.concatenate(done)
+
+
 @dataclass(frozen=True, eq=False)
 class TokenizerPrior:
     """A trained tokenizer. ``body_pose`` is (…,63), axis-angle radians of SMPL-X's 21 body joints; a pose has
@@ -152,7 +164,7 @@ class TokenizerPrior:
         """What the encoder says before quantisation, (…,tokens,D)."""
         pose = _checked(body_pose)
         numbers = matrix_to_rotation_6d(axis_angle_to_matrix(pose.reshape(-1, JOINTS, 3)), "contiguous_rows")
-        out, _ = _chain(self.encoder, numbers)
+        out = _run(self.encoder, numbers)
         return out.reshape(*pose.shape[:-1], *out.shape[1:])
 
     def encode(self, body_pose: Array) -> Array:
@@ -184,7 +196,7 @@ class TokenizerPrior:
     def decode_latents(self, latents: Array) -> Array:
         """``body_pose`` (…,63) of latents or codes (…,tokens,D)."""
         flat, lead = self._flat(latents)
-        numbers, _ = _chain(self.decoder, flat)
+        numbers = _run(self.decoder, flat)
         angles = matrix_to_axis_angle(rotation_6d_to_matrix(numbers, "contiguous_rows"))
         return angles.reshape(*lead, 3 * JOINTS)
 

@@ -207,7 +207,8 @@ def train_prior(options: PriorOptions, progress: Progress | None = None) -> tupl
         if (value := getattr(options, name)) is not None
     }
     settings = replace(SETTINGS[options.kind], seed=options.seed, accelerator=options.accelerator, **given)
-    settings = replace(settings, validate_every=max(1, min(settings.validate_every, settings.steps // 4)))
+    short = {"validate_every": max(1, min(settings.validate_every, settings.steps // 4))}
+    settings = replace(settings, warmup=min(settings.warmup, settings.steps // 10), **short)
     corpus = read_pose_corpus(options.data)
     poses = _Poses(corpus, settings.batch)
     torch.manual_seed(options.seed)
