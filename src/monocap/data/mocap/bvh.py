@@ -129,9 +129,11 @@ def _motion_header(where: str, lines: list[str], at: int) -> tuple[int, float, i
     """Frame count, seconds per frame, and the index of the first line of numbers."""
     found: dict[str, float] = {}
     for number in range(at, len(lines)):
-        key, _, value = lines[number].partition(":")
+        key, colon, value = lines[number].partition(":")
         if not key.strip():
             continue
+        if not colon:
+            break
         found[key.strip()] = numbers(value.split(), where, number + 1, 1)[0]
         if "Frames" in found and "Frame Time" in found:
             frames, seconds = found["Frames"], found["Frame Time"]
@@ -141,8 +143,6 @@ def _motion_header(where: str, lines: list[str], at: int) -> tuple[int, float, i
                     " frames of 0.0001 to 1 s. Correct the two lines after MOTION"
                 )
             return int(frames), seconds, number + 1
-        if len(found) > 1:
-            break
     raise InputError(f"{where}, line {at + 1}: expected 'Frames: N' and 'Frame Time: SECONDS' after MOTION")
 
 
