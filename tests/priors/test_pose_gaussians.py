@@ -17,7 +17,8 @@ from monocap.priors.limits import PoseLimits
 
 
 def log_normal(mean: np.ndarray, covariance: np.ndarray, points: np.ndarray) -> np.ndarray:
-    return np.asarray(stats.multivariate_normal.logpdf(points, mean=mean, cov=covariance))
+    frozen = stats.multivariate_normal(mean, covariance)  # pyright: ignore[reportArgumentType] - scipy's stubs say int
+    return np.asarray(frozen.logpdf(points))
 
 
 def random_covariance(rng: np.random.Generator, size: int, scale: float) -> np.ndarray:
