@@ -227,9 +227,10 @@ def build() -> SubcommandApp:
 
     @app.command
     def train(
-        task: tyro.conf.Positional[Literal["prior"]],
-        kind: tyro.conf.Positional[Literal["vposer", "tokenizer", "statistics"]],
+        task: tyro.conf.Positional[Literal["prior", "lifter"]],
+        kind: tyro.conf.Positional[Literal["vposer", "tokenizer", "statistics"] | None] = None,
         /,
+        *,
         data: Annotated[Path, tyro.conf.arg(metavar="DIR")],
         out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = Path("out/train"),
         steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
@@ -247,10 +248,11 @@ def build() -> SubcommandApp:
         """Train a network on your own data; needs monocap[train].
 
         Args:
-            task: prior: what body poses are human.
-            kind: vposer (a variational autoencoder), tokenizer (poses as tokens), or statistics (joint limits, a
-                Gaussian and a mixture; needs no torch).
-            data: folder of pose shards that monocap data corpus wrote.
+            task: prior: what body poses are human; lifter: where a body is in space, from its landmarks in a picture.
+            kind: of prior: vposer (a variational autoencoder), tokenizer (poses as tokens), or statistics (joint limits,
+                a Gaussian and a mixture; needs no torch).
+            data: for a prior, the folder of pose shards that monocap data corpus wrote; for the lifter, a folder of
+                motion capture files.
             out: folder for checkpoint, log and weights, made if absent.
             steps: length of the run; by default that of the shipped weights, as are batch and learning rate.
             batch: poses per step.
@@ -264,6 +266,15 @@ def build() -> SubcommandApp:
             resume: go on from the checkpoint in the folder.
             json: print a machine-readable summary on standard output.
         """
+        if task == "lifter":
+            if kind is not None:
+                raise InputError(f"train lifter takes no kind; leave {kind!r} out")
+            from monocap.cli.train import run_lifter
+            from monocap.train.tasks.lifter import LifterOptions
+
+            return run_lifter(LifterOptions(data, out, steps, batch, seed, accelerator, threads, resume), json)
+        if kind is None:
+            raise InputError("train prior needs its kind: vposer, tokenizer or statistics")
         if kind == "statistics":
             from monocap.cli.statistics import run
 
@@ -271,7 +282,6 @@ def build() -> SubcommandApp:
         from monocap.cli.train import run_prior
         from monocap.train.tasks.prior import PriorOptions
 
-        del task  # the only one so far
         return run_prior(
             PriorOptions(
                 kind=kind, data=data, out=out, steps=steps, batch=batch, learning_rate=learning_rate, seed=seed,

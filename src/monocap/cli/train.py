@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_module
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,6 +13,8 @@ from rich.console import Console
 from monocap.errors import InputError
 
 if TYPE_CHECKING:
+    from monocap.train.engine import Progress, Trained
+    from monocap.train.tasks.lifter import LifterOptions
     from monocap.train.tasks.prior import PriorOptions
 
 _LOG_EVERY = 10.0  # seconds between lines
@@ -23,6 +26,18 @@ def run_prior(options: PriorOptions, json: bool) -> int:
         raise InputError(f"cannot train prior {options.kind!r}; expected vposer or tokenizer")
     from monocap.train.tasks.prior import train_prior
 
+    return _report(*train_prior(options, _progress()), json)
+
+
+def run_lifter(options: LifterOptions, json: bool) -> int:
+    """Train the lifter; as `run_prior`."""
+    from monocap.train.tasks.lifter import train_lifter
+
+    return _report(*train_lifter(options, _progress()), json)
+
+
+def _progress() -> Progress:
+    """Steps, time left and numbers on standard error: at every validation, else every ten seconds."""
     console = Console(stderr=True)
     begun = time.monotonic()
     seen: list[tuple[float, int]] = [(begun, -1)]
@@ -39,7 +54,10 @@ def run_prior(options: PriorOptions, json: bool) -> int:
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in named.items())
         console.print(f"step {step} of {steps}{left}: {numbers}", highlight=False, soft_wrap=True)
 
-    path, done = train_prior(options, progress)
+    return progress
+
+
+def _report(path: Path, done: Trained, json: bool) -> int:
     if json:
         print(
             json_module.dumps({"weights": os.fspath(path), "step": done.step, "seconds": done.seconds, **done.metrics})

@@ -41,11 +41,12 @@ class LifterOptions:
     data: Path
     out: Path
     steps: int | None = None
-    width: int = 384
+    batch: int | None = None
     seed: int = 1
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: int | None = None
     resume: bool = False
+    width: int = 384
 
 
 class LifterTask:
@@ -81,9 +82,13 @@ def train_lifter(options: LifterOptions, progress: Progress | None = None) -> tu
 
     Raises InputError for a folder without usable motion, and for a run already in ``out`` without ``resume``.
     """
-    given = {name: value for name in ("steps", "threads") if (value := getattr(options, name)) is not None}
+    given = {name: value for name in ("steps", "batch", "threads") if (value := getattr(options, name)) is not None}
     settings = replace(SETTINGS, seed=options.seed, accelerator=options.accelerator, **given)
-    settings = replace(settings, validate_every=max(1, min(settings.validate_every, settings.steps // 4)))
+    settings = replace(
+        settings,
+        validate_every=max(1, min(settings.validate_every, settings.steps // 4)),
+        warmup=min(settings.warmup, settings.steps // 10),
+    )
     poses, up, held = read_poses(options.data)
     torch.manual_seed(options.seed)
     parts = [SimulatedKeypoints(poses[at], up[at], _weights(poses[at])) for at in (~held, held)]
@@ -91,7 +96,7 @@ def train_lifter(options: LifterOptions, progress: Progress | None = None) -> tu
     done = train(task, settings, options.out, options.resume, progress)
     words = ["monocap", "train", "lifter", "--data", options.data.name, "--seed", str(options.seed)]
     recipe: dict[str, Any] = {
-        "command": shlex.join([*words, "--steps", str(settings.steps), "--width", str(options.width)]),
+        "command": shlex.join([*words, "--steps", str(settings.steps), "--batch", str(settings.batch)]),
         "settings": asdict(settings),
         "data": {"poses": int((~held).sum()), "held_out": int(held.sum()), "source": "mocap.cs.cmu.edu"},
         "held_out": {name: round(value, 3) for name, value in done.metrics.items()},
