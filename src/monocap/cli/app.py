@@ -249,8 +249,8 @@ def build() -> SubcommandApp:
 
         Args:
             task: prior: what body poses are human; lifter: where a body is in space, from its landmarks in a picture.
-            kind: of prior: vposer (a variational autoencoder), tokenizer (poses as tokens), or statistics (joint limits,
-                a Gaussian and a mixture; needs no torch).
+            kind: of prior: vposer (a variational autoencoder), tokenizer (poses as tokens), or statistics (limits, a
+                Gaussian and a mixture; needs no torch).
             data: for a prior, the folder of pose shards that monocap data corpus wrote; for the lifter, a folder of
                 motion capture files.
             out: folder for checkpoint, log and weights, made if absent.
