@@ -149,6 +149,13 @@ def test_augmentations() -> None:
     assert all(tuple(row) in known for row in swapped.reshape(-1, 3).tolist())  # joints are exchanged, never invented
 
     six = torch.randn(400, 21, 6, generator=generator)
+    invented = 9 + torch.randn(50, 63, generator=generator)
+    mixed = augmentation.invent_limbs(pose, invented, 0.4, generator)
+    touched = (mixed != pose).reshape(-1, 21, 3).any(-1)
+    assert 0.3 < float(touched.any(1).float().mean()) < 0.5
+    assert set(map(tuple, mixed.reshape(-1, 3)[touched.reshape(-1)].tolist())) <= set(
+        map(tuple, invented.reshape(-1, 3).tolist())
+    )
     noisy = augmentation.noisy_part(six, 0.1, 0.5, generator)
     moved = (noisy - six).abs()
     assert 0.09 < float(moved.max()) <= 0.1 + 1e-6

@@ -36,14 +36,16 @@ def run(action: str, name: str | None) -> int:
 
 
 def convert(name: str | None, out: Path | None) -> int:
-    """Official weights (``.pt``, ``.pth``, ``.ckpt``) to safetensors, or safetensors to an ONNX decoder."""
+    """Official weights (``.pt``, ``.pth``, ``.ckpt``) to safetensors, or safetensors (a file, or one that ships) to an
+    ONNX decoder; returns the exit status."""
     if name is None or out is None:
         raise InputError("weights convert needs a file and -o OUT.safetensors (or OUT.onnx)")
     if out.suffix == ".onnx":
         from monocap.assets.tensors import read_tensors
         from monocap.nets.onnx_twins import write_onnx
 
-        tensors = read_tensors(name)
+        shipped = {asset.name: asset for asset in manifest.listing() if asset.path.suffix == ".safetensors"}
+        tensors = read_tensors(manifest.locate(shipped[name]) if name in shipped else name)
         write_onnx(out, tensors)
     elif out.suffix == ".safetensors":
         from monocap.assets.tensors import write_tensors

@@ -82,7 +82,7 @@ def prior_markdown(report: dict[str, Any], pictures: list[Path]) -> str:
     lines += ["", "## Samples beyond the joint limits", "", "| model | joints | poses with any |", "|---|---:|---:|"]
     for name, row in {**report["samples"], "held-out real poses": report["held_out_violations"]}.items():
         lines.append(f"| {name} | {row['joints']:.2%} | {row['poses']:.1%} |")
-    lines += ["", "More than 2° beyond the limits of the learned poses. Tokens: poses of the test split with "]
+    lines += ["", "Tokens: poses of the test split with "]
     lines[-1] += f"{REPLACED:.0%} of their tokens replaced at random."
     table = report["separation"]
     names = list(next(iter(table.values())))

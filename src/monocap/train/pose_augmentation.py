@@ -59,6 +59,20 @@ def exchange_limbs(body_pose: Tensor, share: float, generator: torch.Generator) 
     return torch.where(mask.repeat_interleave(3, dim=1), other, body_pose)
 
 
+def invent_limbs(body_pose: Tensor, invented: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """In a share of the poses (N,63) about half of the parts are those of ``invented`` (M,63) poses.
+
+    With random poses within joint limits: for networks that must express all a body can do, not how usual it is.
+    """
+    count = len(body_pose)
+    other = invented[torch.randint(len(invented), (count,), generator=generator)]
+    mask = torch.zeros(count, len(_NAMES), dtype=torch.bool)
+    for joints in PARTS.values():
+        mask[:, list(joints)] = _chosen(count, 0.5, generator)[:, None]
+    mask &= _chosen(count, share, generator)[:, None]
+    return torch.where(mask.repeat_interleave(3, dim=1), other, body_pose)
+
+
 def jitter(body_pose: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
     """Gaussian noise of ``deviation`` rad on every number of (N,63), its size itself random per pose (0 to 1 times)."""
     size = deviation * torch.rand(len(body_pose), 1, generator=generator)

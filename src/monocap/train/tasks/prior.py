@@ -19,9 +19,10 @@ from monocap.geometry.rotations import axis_angle_to_matrix
 from monocap.nets.pose_tokenizer import OFFICIAL, PoseTokenizer, TokenizerConfig, pose_to_6d
 from monocap.nets.vposer import VPoser, build_vposer
 from monocap.pipeline.outputs import versions
+from monocap.priors.limits import PoseLimits
 from monocap.train.body_points import BodyPoints
 from monocap.train.engine import Progress, Trained, TrainSettings, train
-from monocap.train.pose_augmentation import exchange_limbs, jitter, masked_part, mirror, noisy_part
+from monocap.train.pose_augmentation import exchange_limbs, invent_limbs, jitter, masked_part, mirror, noisy_part
 from monocap.train.prior_losses import (
     PUBLISHED,
     TokenizerWeights,
@@ -33,6 +34,7 @@ from monocap.train.prior_losses import (
 Kind = Literal["vposer", "tokenizer"]
 VALIDATION_SHARE = 0.08
 VALIDATION_POSES = 2000
+INVENTED = 20_000
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ SETTINGS: dict[Kind, TrainSettings] = {
         steps=8_000, batch=256, learning_rate=1e-3, weight_decay=1e-4, warmup=200, validate_every=1000
     ),
     "tokenizer": TrainSettings(
-        steps=7_000, batch=64, learning_rate=1e-3, weight_decay=1e-5, betas=(0.9, 0.99), warmup=200, average=0.995,
+        steps=10_000, batch=64, learning_rate=1e-3, weight_decay=1e-5, betas=(0.9, 0.99), warmup=200, average=0.995,
         validate_every=500,
     ),
 }  # fmt: skip
@@ -73,7 +75,8 @@ SHIPPED_TOKENIZER = TokenizerWeights(rotation=2.0, joints=10.0, vertices=10.0, c
 @dataclass(frozen=True)
 class Augmentation:
     """Shares of the batch that are mirrored or get a limb of another pose; noise in rad (VPoser, also the target) or in
-    6D numbers (tokenizer, input only), growing over the first quarter of the run; share with a part masked."""
+    6D numbers (tokenizer, input only), growing over the first quarter of the run; share with a part masked; share with
+    parts ``invented``: random joints within the limits (tokenizer: tokens must express what a body can do)."""
 
     mirror: float = 0.5
     exchange: float = 0.1
@@ -81,9 +84,10 @@ class Augmentation:
     noise: float = 0.0
     noise_share: float = 0.5
     mask_share: float = 0.0
+    invent: float = 0.0
 
 
-SHIPPED_DISTURBANCE = Augmentation(jitter=0.02, noise=0.1, mask_share=0.05)
+SHIPPED_DISTURBANCE = Augmentation(jitter=0.02, noise=0.1, noise_share=0.25, mask_share=0.02, invent=0.3)
 
 
 class _Poses:
@@ -167,11 +171,14 @@ class TokenizerTask:
         self.module = PoseTokenizer(sizes)
         self.weights, self.augmentation, self.poses = weights, augmentation, poses
         self.body = BodyPoints()
+        invented = PoseLimits.load().sample(INVENTED, np.random.default_rng(0))
+        self._invented = torch.from_numpy(invented.astype(np.float32))
 
     def batch(self, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
         """Clean rotations (N,21,3,3) and the random numbers with which `loss` disturbs them."""
         a = self.augmentation
         pose = exchange_limbs(mirror(self.poses.draw(generator), a.mirror, generator), a.exchange, generator)
+        pose = invent_limbs(pose, self._invented, a.invent, generator)
         seed = torch.randint(2**62, (1,), generator=generator)
         return jitter(pose, a.jitter, generator).to(device), seed
 
