@@ -18,7 +18,8 @@ _KEYS = ("body_pose", "subject", "clip", "split", "weight", "kind")
 @dataclass(frozen=True)
 class PoseCorpus:
     """N poses: ``body_pose`` (N,63) float32 axis-angle radians of SMPL-X's 21 body joints; ``subject``, ``clip``,
-    ``split`` and ``kind`` (captured, mirrored or recombined) (N,) text; ``weight`` (N,) how often a pose is to be drawn, against the others."""
+    ``split`` and ``kind`` (captured, mirrored or recombined) (N,) text; ``weight`` (N,) how often a pose is to
+    be drawn, against the others."""
 
     body_pose: Array
     subject: Array
