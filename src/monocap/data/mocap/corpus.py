@@ -34,6 +34,7 @@ from monocap.types import Array
 SCHEMA = "monocap.poses/1"
 SPLITS = ("train", "val", "test", "extreme")
 SHARD = 50_000
+ENOUGH = 100  # poses, of which limits can be told and limbs recombined
 Progress = Callable[[int, int], None]
 
 
@@ -229,7 +230,7 @@ def _write_split(
 ) -> dict[str, int]:
     weight = balancing_weights(features)
     parts = [(pose, "captured", weight, subject, clip), (mirrored(pose), "mirrored", weight, subject, clip)]
-    if split == "train" and options.recombine > 0:
+    if split == "train" and options.recombine > 0 and len(pose) >= ENOUGH:
         both, weights = np.concatenate([pose, parts[1][0]]), np.concatenate([weight, weight])
         limits = corpus_limits(pose, weight)
         inside = limits.allows(both)
