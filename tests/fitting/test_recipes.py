@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -157,7 +158,7 @@ def test_hinge_rotation_turns_both_segments(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("options", [{"height": 17.0}, {"height": -1.0}, {"smooth": -0.5}, {"smooth": float("nan")}])
-def test_bad_options(options: dict[str, float]) -> None:
+def test_bad_options(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"expected"):
         FitOptions(**options)
 
