@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="the networks are torch modules")
 
 from monocap.assets.tensors import Tensors  # noqa: E402
 from monocap.errors import InputError  # noqa: E402
-from monocap.geometry.rotations import matrix_to_axis_angle  # noqa: E402
+from monocap.geometry.rotations import geodesic_angle, matrix_to_axis_angle  # noqa: E402
 from monocap.nets.pose_tokenizer import (  # noqa: E402
     OFFICIAL,
     PoseTokenizer,
@@ -124,6 +124,14 @@ def test_codebook_is_not_started_anew_after_loading() -> None:
     # one step of a running mean: codes move by hundredths, where a fresh start would draw them from the batch
     shift = (resumed.quantizer.codebook - trained.quantizer.codebook).norm(dim=1)
     assert float(shift.median()) < 1e-3
+
+
+def test_fresh_decoder_starts_near_the_rest_pose() -> None:
+    """Joints that start half a turn away can stay there in pairs that undo each other (two spine joints once did)."""
+    torch.manual_seed(0)
+    net = PoseTokenizer()
+    turned = geodesic_angle(net.rotations(0.1 * torch.randn(50, 40, 128)), torch.eye(3))
+    assert float(turned.detach().max()) < 1.0
 
 
 def test_straight_through_gradient_reaches_the_encoder() -> None:
