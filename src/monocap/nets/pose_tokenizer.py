@@ -117,9 +117,8 @@ class _Decoder(nn.Module):
         mix = nn.Conv1d(c.width, c.width, 3, padding=1)
         layers += [nn.Sequential(_ResidualStack(c.width, c.depth, c.dilation_rate), mix)]
         last = nn.Conv1d(c.width, 6, 3, padding=1)
-        with torch.no_grad():
-            # start at the rest pose: half a turn away, two joints of the spine can settle on undoing each other
-            last.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
+        # start at the rest pose: half a turn away, two joints of the spine can settle on undoing each other
+        last.bias = nn.Parameter(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
         layers += [last]
         self.decoder = nn.Sequential(*layers)
 
