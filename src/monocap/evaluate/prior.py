@@ -235,9 +235,7 @@ def _drawn(corpus: PoseCorpus, split: str, most: int, kinds: tuple[str, ...] = (
     part = part.take(np.isin(part.kind, kinds))
     pose, weight = part.body_pose.astype(np.float64), part.weight.astype(np.float64)
     if len(pose) < 2 * POSE or not (weight > 0).all():
-        raise InputError(
-            f"split {split!r}: {len(pose)} poses captured; expected {2 * POSE} or more, with weights"
-        )
+        raise InputError(f"split {split!r}: {len(pose)} poses captured; expected {2 * POSE} or more, with weights")
     if len(pose) <= most:
         return pose
     chosen = np.random.default_rng(0).choice(len(pose), most, replace=False, p=weight / weight.sum())
