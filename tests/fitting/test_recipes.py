@@ -113,6 +113,37 @@ def test_gaps_are_bridged_and_marked(body: BodyModel) -> None:
     assert error_mm(estimate.joints[20:30], truth.joints[20:30]) < 150
 
 
+def test_gaps_are_bridged_without_smoothing(body: BodyModel) -> None:
+    """Nothing is seen in a gap: with smoothing off it is interpolated too, not left to the pose prior."""
+    truth = perform(body, 60)
+    valid = np.ones(60, bool)
+    valid[20:30] = False
+    joints = Fitter(body, CAMERA, FitOptions(smooth=0.0)).video(track_of(truth, valid), truth.times).joints[:, :22]
+    steps = np.linalg.norm(np.diff(joints, axis=0), axis=-1).max(axis=1)
+    assert steps.max() < 0.1
+    assert np.allclose(np.diff(joints[20:30, 0], 2, axis=0), 0.0, atol=1e-6), (
+        "the pelvis goes straight from edge to edge"
+    )
+
+
+def test_long_tracks_are_solved_in_runs(body: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No batch is longer than a window, smoothing or not: memory does not grow with the video."""
+    from monocap.fitting import recipes
+
+    monkeypatch.setattr(recipes, "WINDOW", 40)
+    sizes: list[int] = []
+    solve = recipes.solve_frames
+
+    def counted(skeleton: Any, state: PoseState, *rest: Any) -> Any:
+        sizes.append(state.frames)
+        return solve(skeleton, state, *rest)
+
+    monkeypatch.setattr(recipes, "solve_frames", counted)
+    truth = perform(body, 100)
+    Fitter(body, CAMERA, FitOptions(smooth=0.0)).video(track_of(truth), truth.times)
+    assert max(sizes) <= 40
+
+
 @pytest.mark.slow
 def test_windows_leave_no_seam(body: BodyModel) -> None:
     truth = perform(body, 620)

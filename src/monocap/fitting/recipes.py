@@ -18,7 +18,7 @@ from monocap.fitting.landmarks import blazepose_landmarks
 from monocap.fitting.observation import Observation
 from monocap.fitting.pose_priors import GaussianPull, LatentPull, LimitExcess, MixturePull
 from monocap.fitting.smoothness import Smoothness
-from monocap.fitting.solver import Outcome, solve_frames, solve_shape, solve_window
+from monocap.fitting.solver import solve_frames, solve_shape, solve_window
 from monocap.fitting.state import PoseState, Skeleton, landmark_points
 from monocap.fitting.terms import Bending, Directions, PosePull, Reprojection, Shape, Term
 from monocap.geometry import rotations
@@ -87,7 +87,7 @@ class Fitter:
         Weak priors: strengths that are right for video damage odd poses.
         """
         seen = Observation.of(keypoints.points2d[None], keypoints.points3d[None], self.camera, self.skeleton.landmarks)
-        # Starts: as the network says; its depth mirrored; flat. One batch, the lowest energy wins.
+        # Starts: as the hints say; their depth mirrored; flat. One batch, the lowest energy wins.
         starts = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, -1.0], [1.0, 1.0, 0.0]])
         batch = seen.take(np.zeros(len(starts), dtype=np.int64))
         state = self._start(replace(batch, hints=batch.hints * starts[:, None]))
@@ -103,8 +103,8 @@ class Fitter:
     def video(self, track: Track, times: Array, progress: Progress | None = None) -> BodyEstimate:
         """A track through T frames at ``times`` (T,) s → parameters for every frame, one shape.
 
-        Frames where the person was not found are bridged by smoothness between the first and last sighting, held
-        beyond, and stay marked in ``valid``. ``progress(done, total)`` counts frames.
+        Frames where the person was not found are bridged between the first and last sighting (by smoothness; without
+        it, interpolated), held beyond, and stay marked in ``valid``. ``progress(done, total)`` counts frames.
         """
         frames = len(track.valid)
         if len(times) != frames:
@@ -120,43 +120,46 @@ class Fitter:
         spread = found[np.unique(np.linspace(0, len(found) - 1, min(SHAPE_FRAMES, len(found))).astype(int))]
         betas = self._shape_from(seen.take(spread))
 
-        state = self._bridge(self._alone(seen.take(found), betas), found, np.arange(first, last + 1))
-        inner = seen.take(slice(first, last + 1))
-        state = self._windows(state, inner, times[first : last + 1], progress)
+        sighted = seen.take(found)
+        state = self._alone(sighted, replace(self._start(sighted), betas=betas), 8.0, 6)
+        smooth = self.options.smooth > 0.0 and last - first >= 2
+        if not smooth:
+            state = self._alone(sighted, state, 5.0, 12)
+        state = self._bridge(state, found, np.arange(first, last + 1))
+        if smooth:
+            inner = seen.take(slice(first, last + 1))
+            state = self._windows(state, inner, times[first : last + 1], progress)
         index = np.clip(np.arange(frames), first, last) - first
         state = state.take(index)
         return self._estimate(state, seen, valid, np.asarray(track.score))
 
     def _start(self, seen: Observation) -> PoseState:
-        betas = np.zeros(self.skeleton.joint_directions.shape[2])
         shape = self._shape(1.0)
         base, slope = shape.sole_to_crown
         betas = slope * (shape.height - base) / (1.0 + slope @ slope)  # the likeliest betas of that stature
         return initial_state(self.skeleton, self.prior, seen.target, seen.weight, seen.hints, seen.K, betas)
 
-    def _alone(self, seen: Observation, betas: Array) -> PoseState:
-        """Every frame on its own, roughly: the windows refine. Run by run, so that memory stays flat."""
-        start = replace(self._start(seen), betas=betas)
+    def _alone(self, seen: Observation, start: PoseState, cutoff: float, iterations: int) -> PoseState:
+        """Every frame on its own. Run by run, so that memory stays flat."""
         solved: PoseState | None = None
         for first in range(0, start.frames, WINDOW):
             part = slice(first, first + WINDOW)
             state = start.take(part)
-            state = solve_frames(self.skeleton, state, self._terms(seen.take(part), state, VIDEO, 8.0), 6).state
+            terms = self._terms(seen.take(part), state, VIDEO, cutoff)
+            state = solve_frames(self.skeleton, state, terms, iterations).state
             solved = state if solved is None else _concatenate(solved, state)
         assert solved is not None
         return solved
 
     def _shape_from(self, seen: Observation) -> Array:
         """One shape from frames spread over the track."""
-        state = self._alone(seen, self._start(seen).betas)
+        state = self._alone(seen, self._start(seen), 8.0, 6)
         terms = self._terms(seen, state, VIDEO, 5.0)
         return solve_shape(self.skeleton, state, terms, self._shape(0.5 * len(seen.target)), 8).state.betas
 
     def _windows(self, state: PoseState, seen: Observation, times: Array, progress: Progress | None) -> PoseState:
         """Windows over time, each started from its neighbour's result, cross-faded where they overlap."""
         frames = state.frames
-        if self.options.smooth == 0.0 or frames < 3:
-            return solve_frames(self.skeleton, state, self._terms(seen, state, VIDEO, 5.0), 12).state
         starts = list(range(0, max(frames - OVERLAP, 1), WINDOW - OVERLAP))
         done: PoseState | None = None
         for start in starts:
@@ -223,23 +226,6 @@ class Fitter:
         return BodyEstimate(params, np.asarray(joints), valid, confidence, np.where(valid, residual, 0.0))
 
 
-def fit_photo(body: BodyModel, keypoints: Keypoints, camera: Camera, options: FitOptions | None = None) -> BodyEstimate:
-    """One picture: see `Fitter.photo`."""
-    return Fitter(body, camera, options).photo(keypoints)
-
-
-def fit_video(
-    body: BodyModel,
-    track: Track,
-    times: Array,
-    camera: Camera,
-    options: FitOptions | None = None,
-    progress: Progress | None = None,
-) -> BodyEstimate:
-    """One person through a video: see `Fitter.video`."""
-    return Fitter(body, camera, options).video(track, times, progress)
-
-
 def _pull(name: PriorName, anatomy: PosePrior) -> Callable[[float], Term]:
     """The chosen pose prior as a term of given strength; it and the limits are all that says which poses are human."""
     match name:
@@ -283,6 +269,3 @@ def _crossfade(done: PoseState, window: PoseState, overlap: int) -> PoseState:
     mixed = _mix(done.take(slice(done.frames - overlap, None)), window.take(slice(0, overlap)), share)
     head, tail = done.take(slice(0, done.frames - overlap)), window.take(slice(overlap, None))
     return _concatenate(_concatenate(head, mixed), tail)
-
-
-__all__ = ["FitOptions", "Fitter", "Outcome", "fit_photo", "fit_video"]

@@ -28,18 +28,6 @@ def contact_sheet(
     return np.concatenate([np.concatenate(above, axis=1), np.concatenate(below, axis=1)])
 
 
-def pose_sheet(poses: Array, body: BodyModel, columns: int = 8, orient: Array | None = None) -> Array:
-    """Picture (H,W,3) uint8 RGB of many poses (N,63), row by row, all facing the viewer unless ``orient`` (N,3)."""
-    count = len(poses)
-    rows = -(-count // columns)
-    sheet = np.full((rows * CELL[1], columns * CELL[0], 3), 255, np.uint8)
-    for index, pose in enumerate(poses):
-        cell = pose_cell(body, pose, np.zeros(3) if orient is None else orient[index])
-        y, x = divmod(index, columns)
-        sheet[y * CELL[1] : (y + 1) * CELL[1], x * CELL[0] : (x + 1) * CELL[0]] = cell
-    return sheet
-
-
 def pose_cell(body: BodyModel, pose: Array, orient: Array) -> Array:
     """One posed body, centred, as tall as the cell allows."""
     out = body(body_pose=np.asarray(pose, np.float64), global_orient=np.asarray(orient, np.float64))
