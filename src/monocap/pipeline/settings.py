@@ -12,6 +12,7 @@ from monocap.geometry import cameras
 from monocap.types import Camera
 
 Preset = Literal["fast", "balanced", "accurate"]
+People = int | Literal["all", "largest"]
 
 # The keypoint network of each preset, and over how many crops a photo's keypoints are averaged.
 NETWORK: dict[Preset, Literal["lite", "heavy"]] = {"fast": "lite", "balanced": "heavy", "accurate": "heavy"}
@@ -23,7 +24,7 @@ class CaptureSettings:
     """Options of `monocap.capture`; every field has the meaning of the command line's flag of the same name.
 
     ``focal`` px of the full image, or ``fov`` degrees across its longer side; at most one of them. ``height`` m.
-    ``smooth`` 0 = off, 1 = default.
+    ``smooth`` 0 = off, 1 = default. ``people`` is whom to keep, in order of prominence: "all", "largest", or how many.
 
     Raises InputError for values out of range.
     """
@@ -34,6 +35,7 @@ class CaptureSettings:
     fov: float | None = None
     height: float | None = None
     smooth: float = 1.0
+    people: People = "all"
 
     def __post_init__(self) -> None:
         if self.preset not in get_args(Preset):
@@ -44,7 +46,14 @@ class CaptureSettings:
             raise InputError(f"focal is {self.focal}; expected pixels above 0")
         if self.fov is not None and not 1.0 <= self.fov <= 170.0:
             raise InputError(f"fov is {self.fov}; expected degrees between 1 and 170, across the longer side")
+        if self.people not in ("all", "largest") and not (type(self.people) is int and self.people >= 1):
+            raise InputError(f"people is {self.people!r}; expected all, largest, or a number from 1")
         _ = self.fit_options
+
+    @property
+    def most_people(self) -> int | None:
+        """How many people are kept at most; None means everybody."""
+        return {"all": None, "largest": 1}[self.people] if isinstance(self.people, str) else self.people
 
     @property
     def fit_options(self) -> FitOptions:
