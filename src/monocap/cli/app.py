@@ -26,6 +26,7 @@ def build() -> SubcommandApp:
         fov: Annotated[float | None, tyro.conf.arg(metavar="DEG")] = None,
         height: Annotated[float | None, tyro.conf.arg(metavar="METRES")] = None,
         smooth: Annotated[str, tyro.conf.arg(metavar="auto|off|FLOAT")] = "auto",
+        people: Annotated[str, tyro.conf.arg(metavar="all|largest|N")] = "all",
         formats: Annotated[str | None, tyro.conf.arg(metavar="npz,glb,…")] = None,
         overlay: bool = True,
         json: tyro.conf.FlagCreatePairsOff[bool] = False,
@@ -41,6 +42,7 @@ def build() -> SubcommandApp:
             fov: instead of focal: field of view in degrees across the longer side.
             height: the person's height, if known: fixes size and distance.
             smooth: smoothing of videos: auto (= 1), off, or a factor.
+            people: whom to keep: all, the largest, or the N most prominent.
             formats: files to write, by default npz,glb for videos and npz,glb,obj for photos.
             overlay: also draw the body over the input.
             json: print a machine-readable summary on standard output.
@@ -55,6 +57,7 @@ def build() -> SubcommandApp:
             fov=fov,
             height=height,
             smooth=_number("smooth", {"auto": "1", "off": "0"}.get(smooth, smooth), "auto, off or a number"),
+            people=_people(people),
         )
         chosen = None if formats is None else [name for name in formats.split(",") if name]
         return run(list(inputs), out, settings, chosen, overlay, json)
@@ -299,6 +302,14 @@ def build() -> SubcommandApp:
         return run()
 
     return app
+
+
+def _people(text: str) -> int | Literal["all", "largest"]:
+    if text == "all" or text == "largest":
+        return text
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise InputError(f"--people is {text!r}; expected all, largest, or a number from 1")
 
 
 def _number(flag: str, text: str, wanted: str) -> float:
