@@ -18,7 +18,8 @@ def test_tree_flip_and_edges_are_consistent(name):
     for i, p in enumerate(skeleton.parents):  # a mirrored joint hangs on the mirrored parent
         assert skeleton.parents[flip[i]] == (flip[p] if p >= 0 else -1)
     assert {tuple(sorted(flip[list(e)])) for e in skeleton.edges} == {tuple(sorted(e)) for e in skeleton.edges}
-    assert len(skeleton.indices(skeletons.LIMBS12)) == 12
+    if not name.startswith(("mano", "flame")):  # a hand, a head
+        assert len(skeleton.indices(skeletons.LIMBS12)) == 12
 
 
 def test_smplx_order_and_parents():

@@ -16,7 +16,7 @@ from monocap.types import Array
 LIMBS12: tuple[str, ...] = tuple(
     f"{side}_{part}" for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
 )
-"""The twelve limb joints that every body skeleton has, under these names in all of them."""
+"""The twelve limb joints that every whole-body skeleton has, under these names in all of them."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The tables: joints in order, parent of each by name, edges to draw, and names that mean something else elsewhere.
 
 Sources: smplx (kinematic tree and joint order), COCO keypoint challenge, OpenPose BODY_25, MediaPipe Pose
-(BlazePose, 33 landmarks), Human3.6M in the order of 17 joints with the right leg first.
+(BlazePose, 33 landmarks), iBUG's 68 points of the face, Human3.6M in the order of 17 joints with the right leg first.
 """
 
 from __future__ import annotations
@@ -206,14 +206,36 @@ _SKIN21_TREE = {
 }
 _SMPLX55 = (*_BODY22, "jaw", "left_eye", "right_eye", *_HANDS)
 _SMPLX_TREE = {**_SMPL_TREE, **_FACE, **_HAND_TREE}
+_SMPL24 = (*_BODY22, "left_hand", "right_hand")
+_SMPL24_TREE = {**_SMPL_TREE, "left_hand": "left_wrist", "right_hand": "right_wrist"}
+# A keypoint set marks the surface of the eye where SMPL-X's joint of that name is the centre of the eyeball.
+_EYES = {
+    **{f"{side}_eye_surface": (f"{side}_eye",) for side in ("left", "right")},
+    **{f"{side}_eye": (f"{side}_eyeball",) for side in ("left", "right")},
+}
+# The face as smplx appends it: brows to lips (iBUG 17-67) first, the contour (iBUG 0-16) after them.
+_LANDMARKS51, _CONTOUR17 = _FACE68[17:], _FACE68[:17]
+_SMPLX144 = (*_SMPLX55, *_SKIN21, *_LANDMARKS51, *_CONTOUR17)
+# A single hand has no side; neither has it in the names. The tips are in smplx's order, thumb first.
+_MANO21 = ("wrist", *_FINGERS, *(f"{finger}_tip" for finger in ("thumb", "index", "middle", "ring", "pinky")))
+_MANO_TREE = {
+    **{name: "wrist" if name[-1] == "1" else f"{name[:-1]}{int(name[-1]) - 1}" for name in _FINGERS},
+    **{f"{finger}_tip": f"{finger}3" for finger in ("thumb", "index", "middle", "ring", "pinky")},
+}
+_FLAME73 = ("root", "neck", "jaw", "left_eye", "right_eye", *_LANDMARKS51, *_CONTOUR17)
+_FLAME_TREE = {"neck": "root", "jaw": "neck", "left_eye": "neck", "right_eye": "neck"}
+_FLAME_MEANS = {f"{side}_eye": (f"{side}_eyeball", f"{side}_eye") for side in ("left", "right")}
+# OpenPose's body, both hands, face without and with contour: what SMPLify-X fits. A hand's root is the wrist.
+_OPENPOSE_HANDS = tuple(f"{side}_{name}" for side in ("left", "right") for name in _HAND21)
+_OPENPOSE135 = (*_OPENPOSE, *_OPENPOSE_HANDS, *_LANDMARKS51, *_CONTOUR17)
+_OPENPOSE_MEANS: dict[str, tuple[str, ...]] = {
+    "mid_hip": ("pelvis",),
+    **{f"{side}_hand_root": (f"{side}_wrist",) for side in ("left", "right")},
+}
 
 SKELETONS: dict[str, Table] = {
-    "smpl24": (
-        (*_BODY22, "left_hand", "right_hand"),
-        {**_SMPL_TREE, "left_hand": "left_wrist", "right_hand": "right_wrist"},
-        (),
-        {},
-    ),
+    "smpl24": (_SMPL24, _SMPL24_TREE, (), {}),
+    "smpl45": ((*_SMPL24, *_SKIN21), {**_SMPL24_TREE, **_SKIN21_TREE}, (), _EYES),
     "smplh52": ((*_BODY22, *_HANDS), {**_SMPL_TREE, **_HAND_TREE}, (), {}),
     "smplx55": (
         _SMPLX55,
@@ -221,15 +243,10 @@ SKELETONS: dict[str, Table] = {
         (),
         {"left_eye": ("left_eyeball", "left_eye"), "right_eye": ("right_eyeball", "right_eye")},
     ),
-    "smplx76": (
-        (*_SMPLX55, *_SKIN21),
-        {**_SMPLX_TREE, **_SKIN21_TREE},
-        (),
-        {
-            **{"left_eye_surface": ("left_eye",), "right_eye_surface": ("right_eye",)},
-            **{"left_eye": ("left_eyeball",), "right_eye": ("right_eyeball",)},
-        },
-    ),
+    "smplh73": ((*_BODY22, *_HANDS, *_SKIN21), {**_SMPL_TREE, **_HAND_TREE, **_SKIN21_TREE}, (), _EYES),
+    **{f"smplx{n}": (_SMPLX144[:n], {**_SMPLX_TREE, **_SKIN21_TREE}, (), _EYES) for n in (76, 127, 144)},
+    **{f"mano{n}": (_MANO21[:n], _MANO_TREE, (), {}) for n in (16, 21)},
+    **{f"flame{n}": (_FLAME73[:n], _FLAME_TREE, (), _FLAME_MEANS) for n in (5, 56, 73)},
     "coco17": (
         _COCO,
         {},
@@ -244,6 +261,7 @@ SKELETONS: dict[str, Table] = {
     ),
     "blazepose33": (_BLAZEPOSE, {}, _BLAZEPOSE_EDGES, _BLAZEPOSE_MEANS),
     "openpose25": (_OPENPOSE, _OPENPOSE_TREE, (), {"mid_hip": ("pelvis",)}),
+    **{f"openpose{n}": (_OPENPOSE135[:n], _OPENPOSE_TREE, (), _OPENPOSE_MEANS) for n in (67, 118, 135)},
     "h36m17": (_H36M, _H36M_TREE, (), {"root": ("pelvis",), "head": ("head_top",), "spine": (), "thorax": ()}),
     "h36m32": (_H36M32, _H36M32_TREE, (), _H36M_MEANS),
     "3dhp28": (
