@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,16 @@ class Camera:
     def K(self) -> Array:  # noqa: N802 - the field's name for it
         """(3,3) intrinsic matrix, pixels."""
         return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+    def resized(self, width: int, height: int) -> Camera:
+        """The camera of the same picture made ``width`` × ``height`` pixels."""
+        x, y = width / self.width, height / self.height
+        return Camera(self.fx * x, self.fy * y, _moved(self.cx, x), _moved(self.cy, y), width, height)
+
+
+def _moved(pixels: Any, scale: float) -> Any:
+    """Coordinates in a picture after scaling it; the first pixel's centre is 0, its outer edge -0.5."""
+    return (pixels + 0.5) * scale - 0.5
 
 
 @dataclass(frozen=True)
@@ -257,6 +267,18 @@ class Motion:
         K = self.K[frame]
         width, height = (int(v) for v in self.image_size)
         return Camera(float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2]), width, height)
+
+    def resized(self, width: int, height: int) -> Motion:
+        """The same motion as seen in its picture made ``width`` × ``height`` pixels: camera and keypoints follow."""
+        x, y = width / int(self.image_size[0]), height / int(self.image_size[1])
+        K, points = self.K.copy(), self.keypoints2d.copy()
+        K[:, 0, 0] *= x
+        K[:, 1, 1] *= y
+        K[:, 0, 2], K[:, 1, 2] = _moved(K[:, 0, 2], x), _moved(K[:, 1, 2], y)
+        seen = points[..., 2] > 0
+        points[..., 0] = np.where(seen, _moved(points[..., 0], x), points[..., 0])
+        points[..., 1] = np.where(seen, _moved(points[..., 1], y), points[..., 1])
+        return replace(self, K=K, keypoints2d=points, image_size=np.array([width, height], dtype=np.int64))
 
     def joint(self, name: str) -> Array:
         """Posed positions (P,T,3) of one joint by name, camera frame, metres."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -16,25 +17,41 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from monocap.errors import InputError, MediaError
 from monocap.files import replacing
 from monocap.types import Array
 
-MAX_PIXELS = 200_000_000  # the largest phone sensors; 600 MB of RGB
+MAX_PIXELS = 400_000_000  # 20,000 × 20,000
+WORKING_PIXELS = 25_000_000  # what capture works on: a person who fills a tenth of the side still has 500 pixels
 DIAGONAL_35MM = math.hypot(36.0, 24.0)
 _IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
-_ALONE = {"MPO"}  # several pictures in one file, of which the first is the photo
+# Formats with a decoder inside Pillow's wheel (JPEG opens MPO too); others start programs (EPS) or take any file (TGA).
+_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM")
+_MOVING = {"GIF", "PNG", "WEBP", "AVIF"}  # several frames are a film there; elsewhere they are pages or previews
+_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"}
+# Memory while decoding, bytes per pixel (measured), and what a whole capture may spend on it.
+_DECODER_BYTES = {"WEBP": 14, "AVIF": 14, "JPEG2000": 24, "TIFF": 8}
+_DECODER_LIMIT = 1_650_000_000
+_STRIP_PIXELS = 2_000_000
 _pillow_limit = threading.Lock()
+# What Pillow's readers raise on damaged files; every one of them was met, `tools/fuzz_capture.py`.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+_DAMAGE += (struct.error, ZeroDivisionError, NotImplementedError, RuntimeError, MemoryError, AssertionError)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A still picture: ``image`` (H,W,3) uint8 RGB, upright; ``focal_px`` focal length in its pixels, or None."""
+    """A still picture: ``image`` (H,W,3) uint8 RGB, upright; ``full_size`` width and height in the file, upright.
+
+    ``focal_px`` focal length in pixels of the full size, or None. ``image`` is smaller than the full size if
+    `read_picture` was told to make it so.
+    """
 
     image: Array
     focal_px: float | None
+    full_size: tuple[int, int]
 
 
 @contextmanager
@@ -44,53 +61,137 @@ def _open(path: Path) -> Iterator[Image.Image]:
         warnings.simplefilter("ignore")  # odd EXIF blocks and the like; a picture that opens is used
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            with Image.open(path) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise MediaError(
-                        f"{path}: {width} × {height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are read, "
-                        "make it smaller first"
-                    )
+            with Image.open(path, formats=_FORMATS) as image:
+                _check_size(path, image)
                 yield image
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
+        except _DAMAGE as error:
             if isinstance(error, MediaError):
                 raise
-            raise MediaError(f"{path}: damaged or unreadable picture ({error})") from error
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise MediaError(f"{path}: damaged or unreadable picture ({reason})") from error
         finally:
             Image.MAX_IMAGE_PIXELS = before
 
 
+def _check_size(path: Path, image: Image.Image) -> None:
+    """Refuse, before a pixel is unpacked, what would take too much memory."""
+    width, height = image.size
+    pixels, kind = width * height, image.format or ""
+    if pixels > MAX_PIXELS:
+        raise MediaError(
+            f"{path}: {width} × {height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are read, "
+            "make it smaller first"
+        )
+    if kind in ("JPEG", "MPO"):
+        # shrunk while decoding, unless it is progressive: then all coefficients are kept, 16 bits each
+        cost = _coefficients(image) * 2 if image.info.get("progressive") else 0.5
+    else:
+        cost = _DECODER_BYTES.get(kind, {"1": 1, "L": 1, "P": 1, "I;16": 2}.get(image.mode, 4))
+    if pixels * cost > _DECODER_LIMIT:
+        kind = "progressive JPEG" if kind in ("JPEG", "MPO") else kind
+        raise MediaError(
+            f"{path}: {width} × {height} pixels; {kind} files are read up to "
+            f"{_DECODER_LIMIT / cost / 1e6:.0f} megapixels, save it as plain JPEG or make it smaller"
+        )
+
+
+def _coefficients(image: Image.Image) -> float:
+    """Coefficients per pixel of a JPEG: 1 for grey, 1.5 for the usual halved colour, 3 for full colour."""
+    layers: Any = getattr(image, "layer", None) or [(0, 1, 1, 0)] * 4
+    most = max(h for _, h, _, _ in layers) * max(v for _, _, v, _ in layers)
+    return sum(h * v for _, h, v, _ in layers) / max(most, 1)
+
+
 def is_picture(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a still picture by its content (its name does not matter); moving GIF and PNG are not."""
+    """Whether a file is a still picture by its content (its name does not matter); moving GIF and PNG are not.
+
+    Raises MediaError for a picture that is damaged, too large, or of a kind that is not read (HEIC, moving WebP).
+    """
+    path = Path(path)
+    with path.open("rb") as handle:
+        head = handle.read(64)
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS and b"avif" not in head:
+        raise MediaError(f"{path}: HEIC pictures are not read; save it as JPEG or PNG first")
     try:
-        with _open(Path(path)) as image:
-            return image.format in _ALONE or not getattr(image, "is_animated", False)
+        with _open(path) as image:
+            moving = image.format in _MOVING and getattr(image, "is_animated", False)
+            if moving and image.format in ("WEBP", "AVIF"):
+                raise MediaError(f"{path}: a moving {image.format}; convert it to MP4 or GIF first")
+            return not moving
     except MediaError as error:
         if isinstance(error.__cause__, UnidentifiedImageError):
             return False
         raise
 
 
-def read_picture(path: str | os.PathLike[str]) -> Picture:
+def read_picture(path: str | os.PathLike[str], most_pixels: int | None = None) -> Picture:
     """Read a still picture upright (EXIF orientation applied) as RGB uint8, with the focal length that EXIF tells.
 
-    Grey, palette, 16-bit, CMYK and transparent pictures become RGB; transparent parts become white.
-    Raises MediaError if it is missing, damaged, no picture, or above 200 megapixels.
+    Grey, palette, 16-bit, CMYK and transparent pictures become RGB; transparent parts become white. With more than
+    ``most_pixels``, it is made smaller by a whole factor while it is decoded, so that a picture of 20,000 × 20,000
+    takes less than 2 GB.
+
+    Raises MediaError if it is missing, damaged, no picture, or above 400 megapixels.
     """
     path = Path(path)
     if not path.is_file():
         raise MediaError(f"{path}: no such file")
     with _open(path) as image:
-        focal = _focal(image)
-        return Picture(_rgb(ImageOps.exif_transpose(image), path), focal)
+        focal, full = _focal(image), image.size
+        if most_pixels is not None and (factor := shrink_factor(*full, most_pixels)) > 1:
+            image.draft(None, (max(full[0] // factor, 1), max(full[1] // factor, 1)))  # JPEG: 1/2, 1/4, 1/8 for free
+        pixels = _pixels(image, path, 1 if most_pixels is None else shrink_factor(*image.size, most_pixels))
+        turn = _orientation(image)
+    if turn >= 5:
+        full = (full[1], full[0])
+    return Picture(_turned(pixels, turn), focal, full)
+
+
+def shrink_factor(width: int, height: int, most_pixels: int) -> int:
+    """The least whole number by which both sides must be divided for at most ``most_pixels``."""
+    return max(1, math.ceil(math.sqrt(width * height / most_pixels)))
+
+
+def _pixels(image: Image.Image, path: Path, factor: int) -> Array:
+    """RGB, smaller by ``factor``; converted strip by strip, so that nothing of the full size exists twice."""
+    image.load()
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width // factor) * factor
+    pixels = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
+    for top in range(0, height, rows):
+        strip = _rgb(image.crop((0, top, width, min(top + rows, height))), path)
+        if factor > 1:
+            strip = np.asarray(Image.fromarray(strip).reduce(factor), np.uint8)
+        pixels[top // factor : (top + rows) // factor] = strip
+    return pixels
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1–8 of a decoded image (Pillow turns TIFF itself, and then says 1)."""
+    try:
+        value = image.getexif().get(0x0112)
+    except Exception:  # EXIF blocks of strangers break in every way; without one the picture is upright
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _turned(image: Array, orientation: int) -> Array:
+    """Upright pixels; EXIF 2.32, tag 0x0112: 2–4 are mirrored, upside down; 5–8 the same after swapping axes."""
+    if orientation >= 5:
+        image = image.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.ascontiguousarray(image)
 
 
 def _rgb(image: Image.Image, path: Path) -> Array:
     if image.mode.startswith("I;16") or image.mode == "I":
-        deep = np.asarray(image).astype(np.int64)
+        deep = np.asarray(image).astype(np.int32, copy=False)
         if deep.min(initial=0) < 0 or deep.max(initial=0) > 65535:
             raise MediaError(f"{path}: 32-bit pixel values; expected a picture of at most 16 bits per channel")
-        grey = np.round(deep / 257).astype(np.uint8)
+        grey = np.round(deep / np.float32(257)).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode == "F":
         raise MediaError(f"{path}: floating-point pixels; save it as PNG or JPEG first")
