@@ -9,6 +9,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
+from monocap.assets import pickles
 from monocap.assets.pickles import Stub, loads, read_pickle
 from monocap.errors import InputError
 
@@ -104,6 +105,10 @@ def test_hostile_programs_end_in_an_error_not_in_memory():
         "no pickle": b"\xff\xd8\xff\xe0 a picture",
         "empty": b"",
         "nested deeply": b"(" * 100000 + b"t" * 100000 + b".",
+        "nested lists": b"(" * 100000 + b"l" * 100000 + b".",
+        "nested tuple as a key": b"}K\x01" + b"\x85" * 200000 + b"K\x01s.",
+        "nested tuple through the memo": b"}K\x01" + b"\x85q\x000h\x00" * 50000 + b"K\x01s.",
+        "list that holds itself as a key": b"]q\x00h\x00a}h\x00K\x01s.",
         "extension": b"\x80\x02\x82\x01.",
     }
     for what, data in hostile.items():
@@ -112,6 +117,36 @@ def test_hostile_programs_end_in_an_error_not_in_memory():
         except InputError:
             continue
         pytest.fail(f"{what}: was read")
+
+
+def test_one_block_asked_for_again_and_again_is_refused(monkeypatch):
+    """1 MB on disk, 1 GB in memory if every request were met; and objects of one byte each without end."""
+    monkeypatch.setattr(pickles, "MAX_CONTENT_BYTES", 50_000_000)
+    monkeypatch.setattr(pickles, "MAX_OPERATIONS", 100_000)
+    block, again = b"x" * 1_000_000, 1000
+    copies = {
+        "bytes": b"c_codecs\nencode\nq\x01(h\x00X\x06\x00\x00\x00latin1tR0" * again,
+        "lists": b"ccollections\nOrderedDict\nq\x01(h\x00tR0" * again,
+    }
+    for what, program in copies.items():
+        data = b"\x80\x02X" + struct.pack("<I", len(block)) + block + b"q\x00(" + program.replace(b"R0", b"R") + b"t."
+        with pytest.raises(InputError, match=r"asks for more than|not a readable"):
+            loads(data, what)
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+    state = b"(I1\n(I10000000\ntcnumpy\ndtype\n(S'S1'\nI0\nI1\ntRI00\nh\x00tb"
+    data = b"\x80\x02X" + struct.pack("<I", len(block)) + block + b"q\x000(" + (array + state) * again + b"t."
+    with pytest.raises(InputError, match="asks for more than"):
+        loads(data)
+    with pytest.raises(InputError, match="steps"):
+        loads(b"(" + b"}" * 110_000 + b"t.")
+
+
+def test_what_refers_to_itself_is_read():
+    knot: list = [np.arange(2.0)]
+    knot.append({"knot": knot})
+    read = loads(pickle.dumps(knot))
+    assert read[1]["knot"] is read
+    assert read[0].tolist() == [0, 1]
 
 
 def test_objects_of_a_library_become_stubs():

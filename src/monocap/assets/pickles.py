@@ -23,11 +23,17 @@ import numpy as np
 from monocap.errors import InputError
 
 MAX_PICKLE_BYTES = 1 << 30
+MAX_CONTENT_BYTES = 2 << 30
+"""What all arrays and copies that a pickle asks for may take together: one block of bytes can be asked for often."""
+MAX_OPERATIONS = 5_000_000
+MAX_TUPLE_DEPTH = 100  # hashing nested tuples recurses in C, where no limit stops it
 INERT_MODULES = ("chumpy", "scipy.sparse", "pandas")
 """Packages whose objects are read as `Stub`: never imported, nothing of them is called."""
 
 _REFUSED_OPCODES = {"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER", "READONLY_BUFFER"}
-_MEMO_OPCODES = {"PUT", "BINPUT", "LONG_BINPUT"}
+_PUT_OPCODES = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
+_GET_OPCODES = {"GET", "BINGET", "LONG_BINGET"}
+_BUILDS_ON = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "REDUCE", "NEWOBJ", "NEWOBJ_EX", "OBJ", "INST", "FROZENSET"}
 
 
 @dataclass(eq=False)
@@ -70,35 +76,92 @@ def loads(data: bytes, name: str = "pickle") -> Any:
     """As `read_pickle`, of bytes in memory; ``name`` is used in messages."""
     try:
         _scan(data, name)
-        return _Resolver().resolve(_Unpickler(io.BytesIO(data), name).load())
+        budget = _Budget(name)
+        return _Resolver(budget).resolve(_Unpickler(io.BytesIO(data), budget).load())
     except InputError:
         raise
-    except (pickle.UnpicklingError, RecursionError, MemoryError, EOFError) as error:
-        raise InputError(f"{name}: damaged pickle ({error})") from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, UnicodeError) as error:
+    except Exception as error:  # whatever a damaged program makes of numpy, dict or int
         raise InputError(f"{name}: not a readable pickle ({type(error).__name__}: {error})") from error
 
 
+class _Budget:
+    """Counts what is copied while reading, and stops at the limit."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.left = name, MAX_CONTENT_BYTES
+
+    def spend(self, size: int) -> None:
+        self.left -= size
+        if self.left < 0:
+            raise InputError(f"{self.name}: the pickle asks for more than {MAX_CONTENT_BYTES >> 30} GB; refused")
+
+    def watch(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """``call``, charged for the size of what it is given, since it may copy that."""
+
+        def watched(*args: Any) -> Any:
+            self.spend(sum(8 * len(a) if hasattr(a, "__len__") else 8 for a in args))
+            return call(*args)
+
+        return watched
+
+
 def _scan(data: bytes, name: str) -> None:
-    """Go through the program without running it: lengths must lie inside the file, memo numbers must be used up."""
+    """Go through the program without running it, so that running it ends, and within the memory.
+
+    Lengths must lie inside the file (pickletools sees to it), memo numbers must be used up, steps are counted, and
+    how deep tuples nest is followed over stack and memo.
+    """
+    stack: list[int] = []  # how deep each object nests in tuples; -1 is a mark
+    memo: dict[int, int] = {}
     for operations, (opcode, argument, _) in enumerate(pickletools.genops(io.BytesIO(data))):
         if opcode.name in _REFUSED_OPCODES:
             raise InputError(f"{name}: the pickle uses {opcode.name}, which data files do not need; refused")
-        if opcode.name in _MEMO_OPCODES and isinstance(argument, int) and argument > 4 * operations + 64:
-            raise InputError(f"{name}: the pickle numbers an object {argument} after {operations} steps; refused")
+        if operations > MAX_OPERATIONS:
+            raise InputError(f"{name}: the pickle has more than {MAX_OPERATIONS} steps; refused")
+        if opcode.name in _PUT_OPCODES:
+            number = len(memo) if argument is None else int(argument)
+            if number > 4 * operations + 64:
+                raise InputError(f"{name}: the pickle numbers an object {number} after {operations} steps; refused")
+            memo[number] = stack[-1]
+        elif opcode.name in _GET_OPCODES:
+            stack.append(memo[int(argument)])
+        elif opcode.name == "MARK":
+            stack.append(-1)
+        elif opcode.name == "DUP":
+            stack.append(stack[-1])
+        else:
+            taken: list[int] = []
+            below = opcode.stack_before
+            if pickletools.markobject in below:
+                while (item := stack.pop()) >= 0:
+                    taken.append(item)
+                below = below[: below.index(pickletools.markobject)]
+            taken += [stack.pop() for _ in below]
+            depth = 0
+            if opcode.name in _BUILDS_ON:
+                depth = 1 + max(taken, default=0)
+                if depth > MAX_TUPLE_DEPTH:
+                    raise InputError(f"{name}: the pickle nests tuples more than {MAX_TUPLE_DEPTH} deep; refused")
+            elif len(opcode.stack_after) == 1 and taken:  # APPEND, SETITEMS, BUILD … leave the object they change
+                depth = taken[-1]
+            stack += [depth] * len(opcode.stack_after)
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO, name: str) -> None:
+    def __init__(self, stream: io.BytesIO, budget: _Budget) -> None:
         super().__init__(stream, encoding="latin1")
-        self._name = name
+        self._name, self._budget = budget.name, budget
+        self._stubs: dict[str, type] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         known = _KNOWN.get((_canonical(module), name))
         if known is not None:
-            return known
+            return known if isinstance(known, type) else self._budget.watch(known)
         if any(module == inert or module.startswith(f"{inert}.") for inert in INERT_MODULES) and "." not in name:
-            return _stub_class(f"{module}.{name}")
+            kind = f"{module}.{name}"
+            if kind not in self._stubs:
+                self._stubs[kind] = _stub_class(kind)
+            return self._stubs[kind]
         raise InputError(
             f"{self._name}: the pickle wants to call {module}.{name}, which is no plain data; refused, since it could "
             "run any program. Get the file from its official source, or convert it to npz where you trust it"
@@ -201,6 +264,10 @@ def _slice(*args: Any) -> slice:
     return slice(*args)
 
 
+def _ordered(*args: Any) -> OrderedDict[Any, Any]:
+    return OrderedDict(*args)
+
+
 def _set(items: Any = ()) -> set[Any]:
     return set(items) if isinstance(items, list | tuple) else set()
 
@@ -212,7 +279,7 @@ _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
-    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "OrderedDict"): _ordered,
     ("copyreg", "_reconstructor"): _reconstructor,
     ("builtins", "object"): object,
     ("builtins", "bytes"): _bytes,
@@ -241,7 +308,8 @@ def _raw(value: Any) -> bytes:
 class _Resolver:
     """Replaces unfinished arrays by numpy's everywhere, each object once."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: _Budget) -> None:
+        self._budget = budget
         self._done: dict[int, Any] = {}
         self._kept: list[Any] = []  # ids stay unique while the objects live
 
@@ -283,10 +351,12 @@ class _Resolver:
         if kind.hasobject:
             if not isinstance(raw, list) or len(raw) != count:
                 raise InputError(f"an object array of shape {shape} in the pickle has other content")
+            self._budget.spend(8 * count)
             flat = np.empty(count, dtype=object)
             for i, item in enumerate(raw):
                 flat[i] = self.resolve(item)
         else:
+            self._budget.spend(len(raw) if hasattr(raw, "__len__") else 0)
             content = _raw(raw)
             if len(content) != count * kind.itemsize:
                 raise InputError(f"an array of shape {shape} in the pickle has {len(content)} bytes of content")
