@@ -95,7 +95,7 @@ def test_hostile_programs_end_in_an_error_not_in_memory():
     hostile = {
         "declared 1 TB": b"\x80\x05\x8e" + struct.pack("<Q", 1 << 40) + b"x.",
         "memo number": b"\x80\x02K\x01r" + struct.pack("<I", 0xFFFFFFFF) + b".",
-        "bytes of a number": b"c__builtin__\nbytes\n(I1000000000000\ntR.",
+        "bytes of a number": b"c__builtin__\nbytes\n(I100000000000\ntR.",
         "array without content": array + b".",
         "array larger than its bytes": array + b"(I1\n(I999999999\ntcnumpy\ndtype\n(S'f8'\nI0\nI1\ntRI00\nS'abc'\ntb.",
         "pointers as content": array + b"(I1\n(I1\ntcnumpy\ndtype\n(S'O'\nI0\nI1\ntRI00\nS'AAAAAAAA'\ntb.",
@@ -130,10 +130,10 @@ def test_one_block_asked_for_again_and_again_is_refused(monkeypatch):
     }
     for what, program in copies.items():
         data = b"\x80\x02X" + struct.pack("<I", len(block)) + block + b"q\x00(" + program.replace(b"R0", b"R") + b"t."
-        with pytest.raises(InputError, match=r"asks for more than|not a readable"):
+        with pytest.raises(InputError, match="asks for more than"):
             loads(data, what)
     array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
-    state = b"(I1\n(I10000000\ntcnumpy\ndtype\n(S'S1'\nI0\nI1\ntRI00\nh\x00tb"
+    state = b"(I1\n(I1000000\ntcnumpy\ndtype\n(S'S1'\nI0\nI1\ntRI00\nh\x00tb"
     data = b"\x80\x02X" + struct.pack("<I", len(block)) + block + b"q\x000(" + (array + state) * again + b"t."
     with pytest.raises(InputError, match="asks for more than"):
         loads(data)

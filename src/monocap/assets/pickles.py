@@ -119,12 +119,12 @@ def _scan(data: bytes, name: str) -> None:
         if operations > MAX_OPERATIONS:
             raise InputError(f"{name}: the pickle has more than {MAX_OPERATIONS} steps; refused")
         if opcode.name in _PUT_OPCODES:
-            number = len(memo) if argument is None else int(argument)
+            number = argument if isinstance(argument, int) else len(memo)  # MEMOIZE counts
             if number > 4 * operations + 64:
                 raise InputError(f"{name}: the pickle numbers an object {number} after {operations} steps; refused")
             memo[number] = stack[-1]
         elif opcode.name in _GET_OPCODES:
-            stack.append(memo[int(argument)])
+            stack.append(memo[argument if isinstance(argument, int) else -1])
         elif opcode.name == "MARK":
             stack.append(-1)
         elif opcode.name == "DUP":
