@@ -15,6 +15,7 @@ import numpy as np
 
 from monocap.errors import InputError
 
+TEMPORARY = ".monocap-tmp-"  # then the process's number: `pipeline.lock` clears away those of killed ones
 MAX_NPZ_BYTES = 2 << 30  # unpacked; a full SMPL-X v1.1 file needs about 1 GB
 
 
@@ -26,7 +27,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+    prefix = f"{TEMPORARY}{os.getpid()}-"
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
