@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
+from cv2.utils import logging
 
 from monocap.errors import InputError, MediaError
 from monocap.media.writers import VideoWriter
@@ -32,10 +33,10 @@ def record(
     """
     if seconds is not None and not (math.isfinite(seconds) and 0 < seconds <= _MOST):
         raise InputError(f"duration is {seconds}; expected seconds above 0, at most {_MOST:.0f}")
-    before = cv2.getLogLevel()
-    cv2.setLogLevel(0)  # what OpenCV would print about a missing camera is said below
+    before = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # what OpenCV would print about a missing camera is said below
     camera = cv2.VideoCapture(device)
-    cv2.setLogLevel(before)
+    logging.setLogLevel(before)
     try:
         if not camera.isOpened():
             raise MediaError(f"camera {device}: cannot be opened; is it plugged in, allowed, and not in use elsewhere?")

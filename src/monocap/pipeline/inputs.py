@@ -15,14 +15,16 @@ from monocap.media.readers import Media, check_local_file, open_media, open_pict
 
 # In folders and patterns names decide, since there everything else would have to be opened; a file that is named by
 # itself is recognised by its content.
-PICTURES = frozenset(
-    ["jpg", "jpeg", "jpe", "jfif", "mpo", "png", "webp", "avif", "tif", "tiff", "bmp", "jp2", "ppm", "pgm", "pnm"]
-    + ["heic", "heif"]  # told that they are not read
-)
-VIDEOS = frozenset(
-    ["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "mts", "m2ts", "ts", "vob", "wmv", "asf", "flv", "3gp"]
-    + ["3g2", "ogv", "gif", "apng", "h264", "hevc", "mjpeg", "mxf", "dv"]
-)
+# fmt: off
+PICTURES = frozenset((
+    "jpg", "jpeg", "jpe", "jfif", "mpo", "png", "webp", "avif", "tif", "tiff", "bmp", "jp2", "ppm", "pgm", "pnm",
+    "heic", "heif",  # told that they are not read
+))
+VIDEOS = frozenset((
+    "mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "mts", "m2ts", "ts", "vob", "wmv", "asf", "flv",
+    "3gp", "3g2", "ogv", "gif", "apng", "h264", "hevc", "mjpeg", "mxf", "dv",
+))
+# fmt: on
 _OWN_OUTPUTS = (".overlay.png", "overlay.mp4")  # of a capture into the same folder
 _NAMED_IN_NOTE = 3
 _RESERVED = frozenset(["con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))])

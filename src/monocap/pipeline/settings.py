@@ -23,7 +23,8 @@ PHOTO_CROPS: dict[Preset, int] = {"fast": 1, "balanced": 1, "accurate": 5}
 class CaptureSettings:
     """Options of `monocap.capture`; every field has the meaning of the command line's flag of the same name.
 
-    ``focal`` px of the full image, or ``fov`` degrees across its longer side; at most one of them. ``height`` m.
+    ``focal`` px of the full image, ``fov`` degrees across its longer side, or ``intrinsics``, a calibrated camera
+    (`pipeline.calibration`); at most one of them. ``height`` m.
     ``smooth`` 0 = off, 1 = default. ``people`` is whom to keep, in order of prominence: "all", "largest", or how many.
 
     Raises InputError for values out of range.
@@ -33,6 +34,7 @@ class CaptureSettings:
     body: str = "open"
     focal: float | None = None
     fov: float | None = None
+    intrinsics: Camera | None = None
     height: float | None = None
     smooth: float = 1.0
     people: People = "all"
@@ -42,6 +44,8 @@ class CaptureSettings:
             raise InputError(f"preset {self.preset!r} is unknown; expected one of {', '.join(get_args(Preset))}")
         if self.focal is not None and self.fov is not None:
             raise InputError("both focal and fov are given; expected at most one of them")
+        if self.intrinsics is not None and (self.focal is not None or self.fov is not None):
+            raise InputError("a calibrated camera and focal or fov are given; expected at most one of them")
         if self.focal is not None and not (math.isfinite(self.focal) and self.focal > 0):
             raise InputError(f"focal is {self.focal}; expected pixels above 0")
         if self.fov is not None and not 1.0 <= self.fov <= 170.0:
@@ -63,6 +67,14 @@ class CaptureSettings:
     def camera(self, width: int, height: int, exif_focal: float | None = None) -> tuple[Camera, str]:
         """The pinhole camera of a picture and where its focal length comes from: "given", "EXIF" or "assumed"."""
         longer = max(width, height)
+        if self.intrinsics is not None:
+            own = self.intrinsics
+            if abs(own.width * height / (own.height * width) - 1) > 0.01:
+                raise InputError(
+                    f"the calibrated camera's pictures have {own.width} × {own.height} pixels, this one {width} × "
+                    f"{height}; expected the same shape (is one of them turned or cropped?)"
+                )
+            return own.resized(width, height), "given"
         if self.focal is not None:
             focal, origin = self.focal, "given"
         elif self.fov is not None:
