@@ -45,13 +45,13 @@ def _umask() -> int:
     return mask
 
 
-def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write ``arrays`` as a compressed ``.npz``; an object array is refused, since reading it needs pickle."""
+def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], compress: bool = True) -> None:
+    """Write ``arrays`` as an ``.npz``; an object array is refused, since reading it needs pickle."""
     for key, value in arrays.items():
         if np.asarray(value).dtype.hasobject:
             raise InputError(f"array {key!r} has dtype object; expected numbers, booleans or text")
     with replacing(path) as temporary, open(temporary, "wb") as handle:
-        np.savez_compressed(handle, allow_pickle=False, **arrays)
+        (np.savez_compressed if compress else np.savez)(handle, allow_pickle=False, **arrays)
 
 
 def read_npz(

@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from monocap.errors import InputError, MonocapError
+from monocap.errors import AssetError, InputError, MonocapError
 
 __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0 done, 2 bad usage or input, 1 anything else that failed."""
+    """Run the command line; returns the exit status: 0 done, 2 bad usage, input or installed files, 1 anything else that failed."""
     from monocap.cli.app import build
 
     try:
         return build().cli(args=list(sys.argv[1:] if argv is None else argv), prog="monocap") or 0
-    except InputError as error:
+    except (InputError, AssetError) as error:
         print(f"monocap: {error}", file=sys.stderr)
         return 2
     except MonocapError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,50 +18,70 @@ def build() -> SubcommandApp:
 
     @app.command
     def capture(
-        inputs: tyro.conf.Positional[tuple[Path, ...]],
+        inputs: tyro.conf.Positional[tuple[str, ...]],
         /,
         out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = Path("out"),
         preset: Literal["fast", "balanced", "accurate"] = "balanced",
         body: str = "open",
         focal: Annotated[str, tyro.conf.arg(metavar="PX|auto")] = "auto",
         fov: Annotated[float | None, tyro.conf.arg(metavar="DEG")] = None,
+        camera: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         height: Annotated[float | None, tyro.conf.arg(metavar="METRES")] = None,
         smooth: Annotated[str, tyro.conf.arg(metavar="auto|off|FLOAT")] = "auto",
         people: Annotated[str, tyro.conf.arg(metavar="all|largest|N")] = "all",
+        fps: Annotated[float | None, tyro.conf.arg(metavar="N")] = None,
+        duration: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None,
         formats: Annotated[str | None, tyro.conf.arg(metavar="npz,glb,…")] = None,
         overlay: bool = True,
+        resume: tyro.conf.FlagCreatePairsOff[bool] = False,
+        offline: tyro.conf.FlagCreatePairsOff[bool] = False,
         json: tyro.conf.FlagCreatePairsOff[bool] = False,
     ) -> int:
         """Photos and videos in; posed body, animated avatar and overlay out.
 
         Args:
-            inputs: photos or videos; with several, each gets a folder of its own.
+            inputs: photos, videos, folders, patterns in quotes ("shots/**/*.mp4"), or a camera's number; with
+                several, each gets a folder of its own.
             out: folder for the results, made if absent.
             preset: fast: light keypoint network; balanced: the heavy one; accurate: also searches photos harder.
             body: "open" (shipped), or an official SMPL-X .npz file.
             focal: focal length in pixels of the full picture; auto: EXIF, else 0.9 × the longer side.
             fov: instead of focal: field of view in degrees across the longer side.
+            camera: instead of both: a calibrated camera, as JSON (fx, fy, cx, cy, width, height) or from OpenCV.
             height: the person's height, if known: fixes size and distance.
             smooth: smoothing of videos: auto (= 1), off, or a factor.
             people: whom to keep: all, the largest, or the N most prominent.
+            fps: the pictures of one folder are one video of so many frames per second, not photos.
+            duration: of a recording from a camera; without it, Ctrl-C ends the recording.
             formats: files to write, by default npz,glb for videos and npz,glb,obj for photos.
             overlay: also draw the body over the input.
+            resume: go on where the same capture was stopped; what is complete is left.
+            offline: a promise that holds anyway: capture never uses the network.
             json: print a machine-readable summary on standard output.
         """
         from monocap.cli.capture import run
+        from monocap.pipeline.run import Request
         from monocap.pipeline.settings import CaptureSettings
 
+        intrinsics = None
+        if camera is not None:
+            from monocap.pipeline.calibration import read_camera
+
+            intrinsics, distorted = read_camera(camera)
+            if distorted:
+                print(f"note: {camera} also tells of lens distortion, which is not corrected", file=sys.stderr)
         settings = CaptureSettings(
             preset=preset,
             body=body,
             focal=None if focal == "auto" else _number("focal", focal, "pixels or auto"),
             fov=fov,
+            intrinsics=intrinsics,
             height=height,
             smooth=_number("smooth", {"auto": "1", "off": "0"}.get(smooth, smooth), "auto, off or a number"),
             people=_people(people),
         )
         chosen = None if formats is None else [name for name in formats.split(",") if name]
-        return run(list(inputs), out, settings, chosen, overlay, json)
+        return run(inputs, out, Request(settings, chosen, overlay, resume, fps), duration, json)
 
     @app.command
     def weights(

@@ -37,6 +37,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise InputError(f"{folder}: another monocap is writing there; wait for it or choose another folder with -o")
     try:
         clear_leftovers(folder)
+        clear_leftovers(path.parent)
         yield
     finally:
         with contextlib.suppress(OSError):
