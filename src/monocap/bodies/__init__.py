@@ -2,6 +2,6 @@
 
 from monocap.bodies.load import load_body
 from monocap.bodies.model import BodyModel, BodyOutput
-from monocap.bodies.skinning import warmup
+from monocap.bodies.posing import warmup
 
 __all__ = ["BodyModel", "BodyOutput", "load_body", "warmup"]
