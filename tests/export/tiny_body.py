@@ -116,3 +116,9 @@ def tiny_motion(body: TinyBody, rng: np.random.Generator, people: int = 2, frame
         joint_names=np.array(JOINTS),
         keypoint_names=np.array(["a", "b", "c", "d"]),
     )
+
+
+def world_joints(motion: Motion, p: int, t: int) -> Any:
+    """Joints (55,3) of one person in one frame, world frame, straight from the motion."""
+    T_world_camera = motion.T_world_camera[t]
+    return motion.joints[p, t] @ T_world_camera[:3, :3].T + T_world_camera[:3, 3]

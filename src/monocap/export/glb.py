@@ -3,158 +3,76 @@
 The body's shape is baked into the rest mesh, linear blend skinning carries the pose; pose-dependent correctives of
 official SMPL files cannot be expressed in glTF and are left out, as are expressions. Axes are glTF's own: metres,
 right-handed, y up, as in monocap's world frame.
+
+Who is not there is not shown: the node that holds a person's joints is scaled to nothing, which is what glTF 2.0 offers
+for it ("when the scale is zero on all three axes …, this provides a mechanism to animate visibility").
 """
 
 from __future__ import annotations
 
 import io
-import json
 import os
-import struct
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pygltflib as gl
 from PIL import Image
 
 from monocap.errors import InputError, MediaError
+from monocap.export.gltf import Parts, animate, channel, key_times, write_container
+from monocap.export.person import PersonClip, SkinnedBody, even_times, person_clip, present, shown
 from monocap.export.skin import skin_texture
-from monocap.files import replacing
-from monocap.geometry.rotations import axis_angle_to_matrix, matrix_to_quaternion
 from monocap.render import person_colour, vertex_normals
 from monocap.types import Array, Motion
 
 Texture = str | os.PathLike[str] | bytes | np.ndarray
 
-_NUMBER = {"float32": gl.FLOAT, "uint8": gl.UNSIGNED_BYTE, "uint16": gl.UNSIGNED_SHORT, "uint32": gl.UNSIGNED_INT}
-_KIND = {(): gl.SCALAR, (2,): gl.VEC2, (3,): gl.VEC3, (4,): gl.VEC4, (4, 4): gl.MAT4}
-
-
-class SkinnedBody(Protocol):
-    """What an exporter asks of a body: see `monocap.bodies`. ``uv`` and ``uv_faces`` may be None."""
-
-    @property
-    def v_template(self) -> Any: ...
-    @property
-    def shapedirs(self) -> Any: ...
-    @property
-    def faces(self) -> Any: ...
-    @property
-    def parents(self) -> Any: ...
-    @property
-    def joint_names(self) -> Any: ...
-    @property
-    def lbs_weights(self) -> Any: ...
-    @property
-    def uv(self) -> Any: ...
-    @property
-    def uv_faces(self) -> Any: ...
-
-    def rest_joints(self, betas: Any) -> Any: ...
-
 
 def write_glb(
-    path: str | os.PathLike[str], motion: Motion, body: SkinnedBody, *, texture: Texture | None = None
+    path: str | os.PathLike[str],
+    motion: Motion,
+    body: SkinnedBody,
+    *,
+    texture: Texture | None = None,
+    people: Sequence[int] | None = None,
+    fps: float | None = None,
 ) -> None:
     """Write all people of a motion as one GLB with one animation named ``motion``.
 
     Per person: a node ``person_NN`` (NN = track id) that holds the joint nodes, named as the motion's joints, and a
     skinned mesh ``person_NN_body``. At each key a joint node's global position is ``T_world_camera @ joints``. Keys
-    are the person's valid frames at the motion's times (linear in between; a gap is bridged by its two ends); the
+    are the motion's frames (or ``fps`` a second) in which the person is there: seen, or in a gap of at most
+    `person.GAP` seconds. At other times, half a frame from the nearest key, the person is scaled to nothing. The
     nodes rest in the first key's pose, so viewers that play nothing show it too. A person without a valid frame is
-    left out; without people the file is a valid empty scene.
+    left out; without people the file is a valid empty scene. ``people`` are the indices to write, by default all.
 
     ``texture`` is a JPEG or PNG (path or its bytes) or an RGB array for the body's uv; by default `skin_texture`
     of the body where it has one, else a plain colour per person.
 
     Raises InputError if motion and body do not fit each other, or values are not finite.
     """
-    names = [str(name) for name in motion.joint_names]
-    missing = [str(name) for name in body.joint_names if str(name) not in names]
-    if missing:
-        raise InputError(
-            f"the motion has no joint {', '.join(missing[:3])} of this body; use the body it was made with"
-        )
-    parts = _Parts()
-    people = [p for p in range(motion.people) if np.asarray(motion.valid[p]).any()]
+    parts = Parts()
+    wanted = present(motion) if people is None else [p for p in present(motion) if p in people]
+    clips = {p: person_clip(motion, p, body) for p in wanted}
+    if fps is not None:
+        sampled = {p: clip.at(even_times(motion, fps)[0]) for p, clip in clips.items()}
+        clips = {p: clip for p, clip in sampled.items() if shown(clip).any()}  # at few frames a second, none may hit
     scene_nodes: list[int] = []
-    if people:
+    if clips:
         image = _image_bytes(skin_texture(body) if texture is None else texture)
         surface = _Surface.of(body)
         shared = _shared_accessors(parts, surface)
         materials: dict[Any, int] = {}
-        for p in people:
-            key = "skin" if image else person_colour(motion.track_id[p])
+        for p, clip in clips.items():
+            key = "skin" if image else person_colour(clip.track_id)
             if key not in materials:
-                materials[key] = _material(parts, image, person_colour(motion.track_id[p]))
-            scene_nodes += _person(parts, motion, p, body, surface, shared, materials[key], names)
-    gltf = parts.gltf
-    gltf.asset = gl.Asset(version="2.0", generator=f"monocap {_version()}")
-    gltf.asset.extras = {"monocap": {"body_model": motion.body_model, "fps": float(motion.fps), "people": len(people)}}
-    gltf.scenes = [gl.Scene(name="scene", nodes=scene_nodes or None)]
-    gltf.scene = 0
-    with replacing(path) as temporary:
-        temporary.write_bytes(_container(gltf, parts.data))
-
-
-def _container(gltf: gl.GLTF2, data: bytearray) -> bytes:
-    """The GLB of glTF lists and their binary chunk (pygltflib's own saving adds an invalid buffer to empty scenes)."""
-    if data:
-        data.extend(b"\0" * (-len(data) % 4))
-        gltf.buffers = [gl.Buffer(byteLength=len(data))]
-    text = json.dumps(json.loads(gltf.gltf_to_json()), separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    chunks = struct.pack("<I4s", len(text), b"JSON") + text
-    if data:
-        chunks += struct.pack("<I4s", len(data), b"BIN\0") + bytes(data)
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
-
-
-def _version() -> str:
-    try:
-        return version("monocap")
-    except PackageNotFoundError:  # run from a source tree
-        return "development"
-
-
-@dataclass
-class _Parts:
-    """The file while it grows: glTF lists, and the binary chunk they point into."""
-
-    gltf: gl.GLTF2 = field(default_factory=gl.GLTF2)  # pyright: ignore[reportCallIssue,reportArgumentType]
-    data: bytearray = field(default_factory=bytearray)
-
-    def view(self, raw: bytes, target: int | None = None) -> int:
-        self.data.extend(b"\0" * (-len(self.data) % 4))
-        self.gltf.bufferViews.append(
-            gl.BufferView(buffer=0, byteOffset=len(self.data), byteLength=len(raw), target=target)
-        )
-        self.data.extend(raw)
-        return len(self.gltf.bufferViews) - 1
-
-    def accessor(self, array: Array, *, target: int | None = None, bounds: bool = False) -> int:
-        array = np.ascontiguousarray(array)
-        low = high = None
-        if bounds:
-            low, high = (np.atleast_1d(reduce(array, axis=0)).tolist() for reduce in (np.min, np.max))
-        self.gltf.accessors.append(
-            gl.Accessor(
-                bufferView=self.view(array.tobytes(), target),
-                componentType=_NUMBER[array.dtype.name],
-                count=len(array),
-                type=_KIND[array.shape[1:]],
-                min=low,
-                max=high,
-            )
-        )
-        return len(self.gltf.accessors) - 1
-
-    def node(self, **fields: Any) -> int:
-        self.gltf.nodes.append(gl.Node(**fields))
-        return len(self.gltf.nodes) - 1
+                materials[key] = _material(parts, image, person_colour(clip.track_id))
+            scene_nodes += _person(parts, clip, motion.betas[p], body, surface, shared, materials[key])
+    extras = {"body_model": motion.body_model, "fps": float(motion.fps), "people": len(clips)}
+    write_container(path, parts, scene_nodes, extras)
 
 
 @dataclass(frozen=True)
@@ -194,7 +112,7 @@ class _Surface:
         return cls(source, triangles, uv, strongest[source].astype(np.uint8), kept[source], faces)
 
 
-def _shared_accessors(parts: _Parts, surface: _Surface) -> dict[str, int]:
+def _shared_accessors(parts: Parts, surface: _Surface) -> dict[str, int]:
     """What all people have in common is stored once."""
     small = len(surface.source) <= 65535
     indices = surface.triangles.reshape(-1).astype(np.uint16 if small else np.uint32)
@@ -209,24 +127,19 @@ def _shared_accessors(parts: _Parts, surface: _Surface) -> dict[str, int]:
 
 
 def _person(
-    parts: _Parts,
-    motion: Motion,
-    p: int,
+    parts: Parts,
+    clip: PersonClip,
+    betas: Array,
     body: SkinnedBody,
     surface: _Surface,
     shared: dict[str, int],
     material: int,
-    names: list[str],
 ) -> list[int]:
     """Append one person; returns the two nodes that belong to the scene."""
-    gltf, label = parts.gltf, f"person_{int(motion.track_id[p]):02d}"
-    betas = np.asarray(motion.betas[p], np.float64)
-    shapedirs = np.asarray(body.shapedirs, np.float64)
-    if len(betas) > shapedirs.shape[-1]:
-        raise InputError(f"{len(betas)} betas, but the body has {shapedirs.shape[-1]}; use the body it was made with")
-    rest = np.asarray(body.v_template, np.float64) + shapedirs[..., : len(betas)] @ betas
-    rest_joints = np.asarray(body.rest_joints(betas), np.float64)
-    parents = [int(i) for i in np.asarray(body.parents)]
+    gltf, label = parts.gltf, f"person_{clip.track_id:02d}"
+    shapedirs = np.asarray(body.shapedirs, np.float64)[..., : len(betas)]
+    rest = np.asarray(body.v_template, np.float64) + shapedirs @ np.asarray(betas, np.float64)
+    rest_joints, parents = clip.rest_joints, clip.parents
 
     mesh_attributes = {
         "POSITION": parts.accessor(rest[surface.source].astype(np.float32), target=gl.ARRAY_BUFFER, bounds=True),
@@ -236,17 +149,18 @@ def _person(
     primitive = gl.Primitive(attributes=gl.Attributes(**mesh_attributes), indices=shared["indices"], material=material)
     gltf.meshes.append(gl.Mesh(name=f"{label}_body", primitives=[primitive]))
 
-    times, rotations, pelvis = _keys(motion, p, names, [str(n) for n in body.joint_names], rest_joints[0])
-    offsets = rest_joints - rest_joints[np.maximum(parents, 0)]
+    visible = shown(clip)
+    rotations, pelvis = clip.local[visible][..., [1, 2, 3, 0]], clip.pelvis[visible]
+    offsets = clip.offsets
     first = len(gltf.nodes) + 1
     children: list[list[int]] = [[] for _ in parents]
     for joint, parent in enumerate(parents):
         if parent >= 0:
             children[parent].append(first + joint)
-    person = parts.node(name=label, children=[first], extras={"track_id": int(motion.track_id[p])})
-    for joint, name in enumerate(body.joint_names):
+    person = parts.node(name=label, children=[first], extras={"track_id": clip.track_id})
+    for joint, name in enumerate(clip.joint_names):
         parts.node(
-            name=str(name),
+            name=name,
             children=children[joint],
             translation=(pelvis[0] if joint == 0 else offsets[joint]).tolist(),
             rotation=rotations[0, joint].tolist(),
@@ -263,7 +177,8 @@ def _person(
     )
     # a skinned mesh stands in its joints' frame whatever its own node says, so the node belongs to the scene's root
     mesh_node = parts.node(name=f"{label}_body", mesh=len(gltf.meshes) - 1, skin=len(gltf.skins) - 1)
-    _animate(parts, first, times, rotations, pelvis)
+    animate(parts, clip.times[visible], {first: pelvis}, dict(enumerate(rotations.swapaxes(0, 1), start=first)))
+    _show(parts, person, clip.times, visible)
     return [person, mesh_node]
 
 
@@ -274,50 +189,17 @@ def _unit_normals(rest: Array, surface: _Surface) -> Array:
     return normals[surface.source].astype(np.float32)
 
 
-def _keys(
-    motion: Motion, p: int, names: list[str], wanted: list[str], rest_pelvis: Array
-) -> tuple[Array, Array, Array]:
-    """Times (K,) float32 s, local rotations (K,J,4) xyzw and pelvis positions (K,3), world frame, of valid frames."""
-    valid = np.flatnonzero(np.asarray(motion.valid[p]))
-    times = np.asarray(motion.time, np.float64)[valid]
-    if len(valid) == 1:
-        times = np.zeros(1)  # a pose, not a movement: shown from the start
-    times = times.astype(np.float32)
-    if not (np.diff(times) > 0).all() or times[0] < 0:
-        raise InputError("motion.time must grow from frame to frame and not be negative; repair the times first")
-    fields = ("global_orient", "body_pose", "jaw_pose", "left_eye_pose", "right_eye_pose")
-    hands = ("left_hand_pose", "right_hand_pose")
-    pose = np.concatenate([np.asarray(getattr(motion, f)[p], np.float64)[valid] for f in fields + hands], axis=-1)
-    transl = np.asarray(motion.transl[p], np.float64)[valid]
-    T_world_camera = np.asarray(motion.T_world_camera, np.float64)[valid]
-    if not (np.isfinite(pose).all() and np.isfinite(transl).all() and np.isfinite(T_world_camera).all()):
-        raise InputError(f"person {int(motion.track_id[p])} has nan or infinity in frames that are marked valid")
-    local = axis_angle_to_matrix(pose.reshape(len(valid), -1, 3))
-    local = local[:, [names.index(name) for name in wanted]]
-    local[:, 0] = T_world_camera[:, :3, :3] @ local[:, 0]
-    # the root turns about the rest pelvis, which is not the body's origin
-    pelvis = np.einsum("kab,kb->ka", T_world_camera[:, :3, :3], rest_pelvis + transl) + T_world_camera[:, :3, 3]
-    quaternions = matrix_to_quaternion(local)
-    turned = (quaternions[1:] * quaternions[:-1]).sum(axis=-1, keepdims=True) < 0
-    quaternions[1:] *= np.cumprod(np.where(turned, -1.0, 1.0), axis=0)  # the short way round, key to key
-    return times, quaternions[..., [1, 2, 3, 0]].astype(np.float32), pelvis.astype(np.float32)
-
-
-def _animate(parts: _Parts, first: int, times: Array, rotations: Array, pelvis: Array) -> None:
-    if not parts.gltf.animations:
-        parts.gltf.animations.append(gl.Animation(name="motion"))
-    animation = parts.gltf.animations[0]
-    clock = parts.accessor(times, bounds=True)
-
-    def channel(node: int, path: str, values: Array) -> None:
-        sampler = gl.AnimationSampler(input=clock, output=parts.accessor(values), interpolation=gl.ANIM_LINEAR)
-        animation.samplers.append(sampler)
-        target = gl.AnimationChannelTarget(node=node, path=path)
-        animation.channels.append(gl.AnimationChannel(sampler=len(animation.samplers) - 1, target=target))
-
-    channel(first, "translation", pelvis)
-    for joint in range(rotations.shape[1]):
-        channel(first + joint, "rotation", rotations[:, joint])
+def _show(parts: Parts, node: int, times: Array, visible: Array) -> None:
+    """Scale a node to nothing where its person is not there: half a frame from the moments that it is."""
+    changes = np.flatnonzero(np.diff(visible.astype(np.int8)))
+    if visible.all():
+        return
+    halfway = (times[changes] + times[changes + 1]) / 2
+    keys = key_times(np.concatenate([times[:1], halfway, times[-1:]]))
+    state = np.concatenate([visible[:1], visible[changes + 1], visible[-1:]]).astype(np.float32)
+    fresh = np.r_[True, np.diff(keys) > 0]
+    scale = np.repeat(state[fresh][:, None], 3, axis=1)
+    channel(parts, node, "scale", parts.accessor(keys[fresh], bounds=True), scale, gl.ANIM_STEP)
 
 
 def _image_bytes(texture: Texture | None) -> bytes | None:
@@ -334,7 +216,7 @@ def _image_bytes(texture: Texture | None) -> bytes | None:
     return path.read_bytes()
 
 
-def _material(parts: _Parts, image: bytes | None, colour: tuple[float, float, float]) -> int:
+def _material(parts: Parts, image: bytes | None, colour: tuple[float, float, float]) -> int:
     gltf = parts.gltf
     roughness: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 0.7}
     if image is None:
