@@ -170,7 +170,9 @@ _MOTION_SHAPES: dict[str, tuple[str | int, ...]] = {
     "keypoints2d": ("P", "T", "N", 3),
     "joint_names": ("J",),
     "keypoint_names": ("N",),
+    "foot_contact": ("P", "T", 4),
 }
+_OPTIONAL = ("foot_contact",)
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,8 @@ class Motion:
 
     Poses are axis-angle in SMPL-X joint order, camera frame (OpenCV axes); ``joints`` are posed joints in the
     camera frame, metres; ``keypoints2d`` is what was detected, pixels and confidence. Every array that
-    follows time has T rows; a missing person is marked in ``valid``, never dropped.
+    follows time has T rows; a missing person is marked in ``valid``, never dropped. ``foot_contact`` (P,T,4) bool
+    says where left heel, left toe, right heel, right toe rest on the ground, or is None where nobody has said.
 
     Raises InputError when shapes disagree.
     """
@@ -209,10 +212,13 @@ class Motion:
     keypoint_names: Array
     body_model: str = "open"
     schema: str = field(default=MOTION_SCHEMA)
+    foot_contact: Array | None = None
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
         for name, pattern in _MOTION_SHAPES.items():
+            if name in _OPTIONAL and getattr(self, name) is None:
+                continue
             shape = np.shape(getattr(self, name))
             fits = len(shape) == len(pattern) and all(
                 size == (sizes.setdefault(want, size) if isinstance(want, str) else want)
@@ -241,6 +247,8 @@ class Motion:
         """Write ``motion.npz`` (whole or not at all): float32, no object arrays."""
         arrays = {}
         for f in fields(self):
+            if getattr(self, f.name) is None:
+                continue
             value = np.asarray(getattr(self, f.name))
             arrays[f.name] = value.astype(np.float32) if value.dtype == np.float64 and f.name != "time" else value
         write_npz(path, arrays)
@@ -254,13 +262,50 @@ class Motion:
             raise InputError(
                 f"{path}: schema {schema!r}; expected {MOTION_SCHEMA!r}. Was it written by monocap capture?"
             )
-        missing = [f.name for f in fields(cls) if f.name not in arrays]
+        missing = [f.name for f in fields(cls) if f.name not in arrays and f.name not in _OPTIONAL]
         if missing:
             raise InputError(f"{path}: lacks {', '.join(missing)}; it is damaged or not a monocap motion")
-        values: dict[str, Any] = {f.name: arrays[f.name] for f in fields(cls)}
+        values: dict[str, Any] = {f.name: arrays[f.name] for f in fields(cls) if f.name in arrays}
         for name, cast in (("schema", str), ("body_model", str), ("fps", float)):
             values[name] = cast(values[name])
         return cls(**values)
+
+    def to_amass(self, person: int = 0) -> dict[str, Array]:
+        """One person with AMASS's keys, in its world (z up, metres), all T frames at the motion's own times.
+
+        ``poses`` (T,165) axis-angle radians in SMPL-X order (root, body, jaw, eyes, hands; absolute hands: play them
+        with a flat hand mean), ``trans`` (T,3) m as in smplx, ``betas`` (B,), ``gender`` neutral, ``mocap_frame_rate``
+        per second, ``surface_model_type`` smplx. `export.write_amass` writes it, resampled where times are uneven.
+
+        Raises InputError if there is no such person, or they are never seen.
+        """
+        from scipy.spatial.transform import Rotation  # not needed before, and slow to import
+
+        if not 0 <= person < self.people:
+            raise InputError(f"no person of index {person}; this motion has {self.people}")
+        seen = np.flatnonzero(self.valid[person])
+        if len(seen) == 0:
+            raise InputError(f"person {int(self.track_id[person])} is seen in no frame, so there is nothing to write")
+        poses_ = ("global_orient", "body_pose", "jaw_pose", "left_eye_pose", "right_eye_pose")
+        hands = ("left_hand_pose", "right_hand_pose")
+        poses = np.concatenate([np.asarray(getattr(self, name)[person], np.float64) for name in poses_ + hands], axis=1)
+        transl = np.asarray(self.transl[person], np.float64)
+        # the body turns about its rest pelvis, which the posed one tells: it is only translated
+        pelvis = np.asarray(self.joints[person, seen[0], 0], np.float64) - transl[seen[0]]
+        z_up = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+        turn = z_up @ np.asarray(self.T_world_camera[:, :3, :3], np.float64)
+        shift = np.asarray(self.T_world_camera[:, :3, 3], np.float64) @ z_up.T
+        finite = np.isfinite(poses[:, :3]).all(axis=1)
+        orient = Rotation.from_matrix(turn[finite]) * Rotation.from_rotvec(poses[finite, :3])
+        poses[finite, :3] = orient.as_rotvec()
+        return {
+            "poses": poses,
+            "trans": np.einsum("tab,tb->ta", turn, transl + pelvis) + shift - pelvis,
+            "betas": np.asarray(self.betas[person], np.float64),
+            "gender": np.array("neutral"),
+            "mocap_frame_rate": np.array(float(self.fps)),
+            "surface_model_type": np.array("smplx"),
+        }
 
     def camera(self, frame: int = 0) -> Camera:
         """The pinhole camera of one frame."""

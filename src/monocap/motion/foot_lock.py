@@ -25,18 +25,21 @@ from monocap.types import Array, BodyParams
 class LockRule:
     """``across`` and ``along`` (m): the most a foot may be moved across and along the line of sight.
 
-    ``ease_out`` and ``ease_in`` (s): how long a lock fades outside and inside its contact. ``follow`` (s): the
-    standard deviation of the pelvis' slow correction. ``shortest`` (s): a contact cut shorter is dropped.
-    ``drawn`` (m): standard deviations across, along, and of the height, in which a place is drawn to the ground.
+    ``ease_out`` and ``ease_in`` (s): how long a lock fades outside and inside its contact. ``follow`` and ``soften``
+    (s): standard deviations over time of the pelvis' slow correction, and of the feet's own. ``shortest`` (s): a
+    contact cut shorter is dropped. ``drawn`` (m): standard deviations across, along, and of the height, in which a
+    place is drawn to the ground, if it is within ``elsewhere`` (m) of it.
     """
 
     across: float = 0.04
-    along: float = 0.15
-    ease_out: float = 0.13
-    ease_in: float = 0.05
-    follow: float = 0.2
+    along: float = 0.25
+    ease_out: float = 0.3
+    ease_in: float = 0.15
+    follow: float = 0.3
+    soften: float = 0.035
     shortest: float = 0.1
     drawn: tuple[float, float, float] = (0.008, 0.05, 0.01)
+    elsewhere: float = 0.15
 
 
 def lock_feet(
@@ -64,7 +67,9 @@ def lock_feet(
     if not weight.any():
         return params
     shift = _slow(offset, weight, rule.follow / step)
-    wanted = posed.joints[:, list(ANKLES)] + weight[..., None] * offset + (1.0 - weight[..., None]) * shift[:, None]
+    moved = weight[..., None] * offset + (1.0 - weight[..., None]) * shift[:, None]
+    moved = gaussian_filter1d(moved, rule.soften / step, axis=0, mode="nearest")
+    wanted = posed.joints[:, list(ANKLES)] + moved
     reached, missing = reach_ankles(posed, shift, wanted)
     short = weight[..., None] * missing
     if np.abs(short).max() > 1e-3:  # a leg is too short: the pelvis comes nearer
@@ -119,8 +124,13 @@ def _places(
 
 
 def _on_ground(place: Array, up: Array, level: float, rule: LockRule) -> Array:
-    """A place (3,) drawn to the ground in the most likely way, given how well it is known across and along the ray."""
+    """A place (3,) drawn to the ground in the most likely way, given how well it is known across and along the ray.
+
+    Feet on a chair or a stair stay on it.
+    """
     across, along, height = rule.drawn
+    if abs(place @ up - level) > rule.elsewhere:
+        return place
     ray = place / np.linalg.norm(place)
     spread = across**2 * up + (along**2 - across**2) * (ray @ up) * ray  # covariance · up
     return place - spread * (place @ up - level) / (up @ spread + height**2)

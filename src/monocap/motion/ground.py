@@ -29,6 +29,8 @@ _INSTANT, _LASTING, _RATE = np.deg2rad(12.0), np.deg2rad(2.0), 8.0  # balance: e
 _UPRIGHT = np.deg2rad(40.0)  # farther from up nobody stands
 _ACROSS, _ALONG = 0.02, 0.07  # m: error of a place across and along the line of sight
 _SIZE = 0.04  # relative error of a person's distance
+_ABOVE = 0.3  # m: who stands has the centre of mass at least this far above the feet
+_SPREAD, _SHARED = 0.08, 0.2  # m: one person's stances on a floor, several people's (whose sizes err) on the same one
 _ROUNDS = 6
 
 
@@ -38,7 +40,8 @@ class Footing:
 
     ``points`` (T,4,3) of the soles, ``contact`` (T,4) where they rest, ``mass`` (T,3) the centre of mass,
     ``straight`` (T,) 0–1: does the person stand on an extended leg? ``lowest`` (T,L,3) points any of which may be the
-    lowest of the body, ``valid`` (T,). ``times`` (T,) s.
+    lowest of the body, ``thickness`` (L,) m of the body below them; ``leg`` m from hip to sole; ``valid`` (T,);
+    ``times`` (T,) s.
     """
 
     points: Array
@@ -46,6 +49,8 @@ class Footing:
     mass: Array
     straight: Array
     lowest: Array
+    thickness: Array
+    leg: float
     valid: NDArray[np.bool_]
     times: Array
 
@@ -85,7 +90,7 @@ def estimate_ground(people: Sequence[Footing]) -> Ground:
         levels[i], weights[i] = _level(person, up)
     seen = bool((weights > 0).any())
     counted = weights > 0 if seen else np.ones(len(people), bool)
-    level = float(np.median(levels[counted])) if len(people) else 0.0
+    level = _mode(levels[counted], np.maximum(weights[counted], 1.0), _SHARED) if len(people) else 0.0
     return Ground(up, level, levels, deviation, seen)
 
 
@@ -172,9 +177,11 @@ def _places(people: Sequence[Footing], angles: Array) -> tuple[Array, Array]:
 
 
 def _resting(person: Footing, up: Array) -> NDArray[np.bool_]:
-    """(T,4) contacts that are as low as the person's lowest sole, give or take what a tilted camera makes of it."""
+    """(T,4) contacts as low as the person's lowest sole, give or take what a tilted camera makes of it, and under the
+    body: the feet of a handstand rest on nothing."""
     height = person.points @ up
-    return person.contact & (height < height.min(axis=1, keepdims=True) + 0.12)
+    lowest = height.min(axis=1, keepdims=True)
+    return person.contact & (height < lowest + 0.12) & ((person.mass @ up)[:, None] > height + _ABOVE)
 
 
 def _stances(person: Footing, up: Array) -> Array:
@@ -195,20 +202,27 @@ def _stances(person: Footing, up: Array) -> Array:
 def _level(person: Footing, up: Array) -> tuple[float, float]:
     """Height of the ground along ``up`` by one person's feet, and how many frames say so.
 
-    Feet that never rest in sight, or that hang in the air: the lowest points of the body, of which the lowest
-    twentieth stand on the ground, so that one bad frame does not lift everybody.
+    The height at which the feet rest most of the time: a jump onto a box, or a few bad frames, move it little. Feet
+    that never rest in sight: the lowest points of the body, of which the lowest twentieth stand on the ground.
     """
     if not person.valid.any():
         return 0.0, 0.0
-    lowest = (person.lowest[person.valid] @ up).min(axis=1)
     resting = _resting(person, up) & person.valid[:, None]
-    heights = (person.points @ up)[resting]
-    low = float(np.percentile(lowest, 5))
-    if not len(heights):
-        return low, 0.0
-    standing = float(np.median(heights))
-    # a foot that rests on a chair or on the other knee all the time is no ground
-    return (standing, float(len(heights))) if standing < low + 0.2 else (low, 1.0)
+    count = resting.sum(axis=1)
+    if not count.any():
+        return float(np.percentile((person.lowest[person.valid] @ up - person.thickness).min(axis=1), 5)), 0.0
+    height = np.sum((person.points @ up) * resting, axis=1)[count > 0] / count[count > 0]
+    return _mode(height, np.ones(len(height)), _SPREAD), float(len(height))
+
+
+def _mode(values: Array, weights: Array, width: float) -> float:
+    """Where weighted values (N,) lie densest, as the mean of those within ``width`` of it."""
+    # candidates at quantiles: the work stays linear in the length of a video
+    candidates = np.unique(np.quantile(values, np.linspace(0.0, 1.0, 101), method="nearest"))
+    near = np.exp(-(((candidates[:, None] - values) / (0.5 * width)) ** 2)) @ weights
+    peak = candidates[int(np.argmax(near))]
+    close = np.abs(values - peak) <= width
+    return float(np.average(values[close], weights=weights[close]))
 
 
 def _seconds(times: Array, weight: Array) -> float:

@@ -14,8 +14,8 @@ from monocap.geometry import rotations
 from monocap.motion.legs import ANKLES, HIPS, KNEES, PosedLegs
 from monocap.types import Array
 
-_STRAIGHT = 0.999  # of thigh and shin together: no leg is stretched farther than this, unless it already was
-_SOFT = 0.004  # m: how softly a leg comes to its end
+_STRAIGHT = 0.996  # of thigh and shin together: no leg is stretched farther than this, unless it already was
+_SOFT = 0.008  # m: how softly a leg comes to its end
 
 
 def reach_ankles(legs: PosedLegs, shift: Array, wanted: Array) -> tuple[PosedLegs, Array]:

@@ -1,4 +1,4 @@
-"""Estimates of people → `Motion`: full-length arrays, names, cameras, and a first world frame."""
+"""Estimates of people → `Motion`: full-length arrays, names, cameras, everybody on one ground."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from monocap import skeletons
 from monocap.bodies import BodyModel
+from monocap.motion import settle
 from monocap.types import Array, BodyEstimate, Camera, Motion, Track
 
-_FEET = ("left_ankle", "right_ankle", "left_foot", "right_foot")
-_SOLE = 0.05  # m: the ball of the foot is this far above the ground when it stands
 _HAND = 45
 
 
@@ -23,8 +22,13 @@ def assemble(
     frame_index: NDArray[np.int64],
     times: Array,
     people: Sequence[tuple[Track, BodyEstimate]],
+    hold_feet: bool = True,
 ) -> Motion:
-    """One `Motion` of P people over T frames (`frame_index`, `times` (T,) s); P = 0 is a valid, empty motion."""
+    """One `Motion` of P people over T frames (`frame_index`, `times` (T,) s); P = 0 is a valid, empty motion.
+
+    The camera stands still; the ground and where feet rest on it are found here, and feet are held there unless
+    ``hold_feet`` is False (`motion.settle`).
+    """
     frames, count = len(frame_index), len(people)
     names = skeletons.get(people[0][0].skeleton if people else "blazepose33").joint_names
     betas = body.shapedirs.shape[2]
@@ -33,7 +37,8 @@ def assemble(
     def stack(values: list[Array], *shape: int) -> Array:
         return np.stack(values).astype(np.float64) if values else np.zeros((0, *shape))
 
-    estimates = [estimate for _, estimate in people]
+    settled = settle(body, camera, np.asarray(times, np.float64), people, hold_feet)
+    estimates = settled.estimates
     posed = stack([e.joints for e in estimates], frames, joints, 3)
     valid = np.stack([e.valid for e in estimates]) if people else np.zeros((0, frames), dtype=bool)
     return Motion(
@@ -45,7 +50,7 @@ def assemble(
         valid=valid,
         confidence=stack([e.confidence for e in estimates], frames),
         K=np.broadcast_to(camera.K, (frames, 3, 3)).copy(),
-        T_world_camera=np.broadcast_to(world_from_camera(body, posed, valid), (frames, 4, 4)).copy(),
+        T_world_camera=np.broadcast_to(settled.ground.T_world_camera, (frames, 4, 4)).copy(),
         betas=stack([e.params.betas for e in estimates], betas),
         global_orient=stack([e.params.global_orient for e in estimates], frames, 3),
         body_pose=stack([e.params.body_pose for e in estimates], frames, 63),
@@ -61,18 +66,5 @@ def assemble(
         joint_names=np.array(body.joint_names),
         keypoint_names=np.array(names),
         body_model=body.name,
+        foot_contact=settled.foot_contact,
     )
-
-
-def world_from_camera(body: BodyModel, joints: Array, valid: NDArray[np.bool_]) -> Array:
-    """(4,4) from camera to world for a level, still camera: y up, ground under the lowest feet, x and z the camera's.
-
-    ``joints`` (P,T,J,3) camera frame. The lowest 5 % of foot heights stand on the ground, so that a single bad
-    frame does not lift everybody.
-    """
-    transform = np.diag([1.0, -1.0, -1.0, 1.0])
-    if valid.any():
-        feet = [body.joint_names.index(name) for name in _FEET]
-        heights = -joints[valid][:, feet, 1].min(axis=1)
-        transform[1, 3] = _SOLE - np.percentile(heights, 5)
-    return transform
