@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -11,9 +12,11 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0 done, 2 bad usage, input or installed files, 1 anything else that failed."""
+    """Run the command line; returns the exit status: 0 done, 2 bad usage, input or installed file, 1 anything else."""
     from monocap.cli.app import build
 
+    # What the library logs is told by the verbs, as notes; without a handler Python would print it a second time.
+    logging.getLogger("monocap").addHandler(logging.NullHandler())
     try:
         return build().cli(args=list(sys.argv[1:] if argv is None else argv), prog="monocap") or 0
     except (InputError, AssetError) as error:

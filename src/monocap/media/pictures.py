@@ -24,7 +24,7 @@ from monocap.files import replacing
 from monocap.types import Array
 
 MAX_PIXELS = 400_000_000  # 20,000 × 20,000
-WORKING_PIXELS = 25_000_000  # what capture works on: a person who fills a tenth of the side still has 500 pixels
+WORKING_PIXELS = 13_000_000  # what capture works on; a body drawn over 25 million would take 2 GB
 DIAGONAL_35MM = math.hypot(36.0, 24.0)
 _IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 # Formats with a decoder inside Pillow's wheel (JPEG opens MPO too); others start programs (EPS) or take any file (TGA).
@@ -46,12 +46,13 @@ class Picture:
     """A still picture: ``image`` (H,W,3) uint8 RGB, upright; ``full_size`` width and height in the file, upright.
 
     ``focal_px`` focal length in pixels of the full size, or None. ``image`` is smaller than the full size if
-    `read_picture` was told to make it so.
+    `read_picture` was told to make it so, by the whole number ``factor``, rounded up.
     """
 
     image: Array
     focal_px: float | None
     full_size: tuple[int, int]
+    factor: int = 1
 
 
 @contextmanager
@@ -137,14 +138,19 @@ def read_picture(path: str | os.PathLike[str], most_pixels: int | None = None) -
     if not path.is_file():
         raise MediaError(f"{path}: no such file")
     with _open(path) as image:
-        focal, full = _focal(image), image.size
+        focal, full, factor = _focal(image), image.size, 1
         if most_pixels is not None and (factor := shrink_factor(*full, most_pixels)) > 1:
-            image.draft(None, (max(full[0] // factor, 1), max(full[1] // factor, 1)))  # JPEG: 1/2, 1/4, 1/8 for free
-        pixels = _pixels(image, path, 1 if most_pixels is None else shrink_factor(*image.size, most_pixels))
+            # a JPEG is decoded at 1/2, 1/4 or 1/8 for free
+            image.draft(None, (max(full[0] // factor, 1), max(full[1] // factor, 1)))
+            drafted = round(full[0] / image.size[0])
+            factor = drafted * shrink_factor(*image.size, most_pixels)
+            pixels = _pixels(image, path, factor // drafted)
+        else:
+            pixels = _pixels(image, path, 1)
         turn = _orientation(image)
     if turn >= 5:
         full = (full[1], full[0])
-    return Picture(_turned(pixels, turn), focal, full)
+    return Picture(_turned(pixels, turn), focal, full, factor)
 
 
 def shrink_factor(width: int, height: int, most_pixels: int) -> int:

@@ -36,7 +36,7 @@ class Media(ABC):
     """A source of frames; iterate it for `monocap.types.Frame`, as often as wanted, each time from the start.
 
     ``kind`` "image" or "video"; ``width`` and ``height`` pixels of the upright frames (all alike); ``full_size`` the
-    width and height of the source, upright: frames of more than 25 megapixels are given smaller. ``fps`` average
+    width and height of the source, upright: frames of more than 13 megapixels are given smaller. ``fps`` average
     frames per second (1 for a photo); ``frame_count`` expected frames or None if the file does not tell (iterating
     may give fewer or more); ``duration`` seconds or None; ``focal_px`` focal length in pixels of the full size or None
     if unknown; ``warnings`` what was wrong but survivable, in plain words, filled while iterating (and logged).
@@ -64,14 +64,13 @@ class Media(ABC):
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Frames from index ``start`` on, with the same index and time that a full reading gives them."""
 
-    def _set_size(self, full: tuple[int, int]) -> int:
-        """Take the upright size of the source; returns the factor by which frames are made smaller."""
+    def _set_size(self, full: tuple[int, int], factor: int = 1) -> None:
+        """Take the upright size of the source, and the whole number by which its frames are smaller."""
         if min(full) < _MIN_SIDE:
             raise MediaError(
                 f"{self.path}: {full[0]} × {full[1]} pixels; expected at least {_MIN_SIDE} on each side, "
                 "people are not to be seen in less"
             )
-        factor = shrink_factor(*full, WORKING_PIXELS)
         self.full_size = full
         self.width, self.height = (-(-side // factor) for side in full)
         if factor > 1:
@@ -79,7 +78,6 @@ class Media(ABC):
                 f"{full[0]} × {full[1]} pixels are worked on as {self.width} × {self.height}; "
                 "keypoints and camera are given for the full size, the overlay is drawn at the smaller one"
             )
-        return factor
 
     def _warn(self, message: str) -> None:
         if message not in self.warnings:
@@ -130,8 +128,7 @@ class Photo(Media):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._picture = read_picture(path, WORKING_PIXELS)
-        self._set_size(self._picture.full_size)
-        self.height, self.width = self._picture.image.shape[:2]
+        self._set_size(self._picture.full_size, self._picture.factor)
         self.focal_px = self._picture.focal_px
         self.frame_count, self.duration = 1, 0.0
 
@@ -161,8 +158,7 @@ class _Pictures(Media):
         super().__init__(paths[0].absolute().parent)
         first = read_picture(paths[0], WORKING_PIXELS)
         self.files = paths
-        self._set_size(first.full_size)
-        self.height, self.width = first.image.shape[:2]
+        self._set_size(first.full_size, first.factor)
         self.fps, self.focal_px = float(fps), first.focal_px
         self.frame_count, self.duration = len(paths), len(paths) / fps
 
@@ -196,7 +192,9 @@ class Video(Media):
         except (av.error.FFmpegError, ValueError, OSError) as error:
             if isinstance(error, MediaError):
                 raise
-            raise MediaError(f"{path}: neither a picture nor a video that can be read ({_reason(error)})") from error
+            refused = isinstance(error, av.error.ArgumentError)  # what FFmpeg says of a kind off the whitelist
+            reason = "perhaps a play list or a sound file" if refused else _reason(error)
+            raise MediaError(f"{path}: neither a picture nor a video that can be read ({reason})") from error
 
     def _probe(self, container: Any, stream: av.VideoStream) -> None:
         if stream.codec_context.width * stream.codec_context.height > _MAX_VIDEO_PIXELS:
@@ -213,7 +211,8 @@ class Video(Media):
         upright = size if self._turn[0, 0] else (size[1], size[0])
         if upright[0] * upright[1] > MAX_PIXELS:
             raise MediaError(f"{self.path}: {upright[0]} × {upright[1]} pixels; make it smaller first")
-        factor = self._set_size(upright)
+        factor = shrink_factor(*upright, WORKING_PIXELS)
+        self._set_size(upright, factor)
         self._size = (-(-size[0] // factor), -(-size[1] // factor))
         self._set_length(container, stream)
 

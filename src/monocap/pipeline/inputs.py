@@ -68,7 +68,7 @@ def find_sources(inputs: Sequence[str], fps: float | None, out: Path) -> tuple[l
     notes: list[str] = []
     found: list[Source] = []
     for text in inputs:
-        if text.isascii() and text.isdigit() and not Path(text).exists():
+        if text.isascii() and text.isdigit() and not os.path.exists(text):
             found.append(Source((), device=int(text)))
         else:
             found += [Source((path,)) for path in _files(text, out, notes)]
@@ -82,9 +82,9 @@ def _files(text: str, out: Path, notes: list[str]) -> list[Path]:
     path = Path(text)
     if not text:
         raise InputError("an input is empty text; expected a file, a folder, a pattern or a camera's number")
-    if path.is_dir():
+    if os.path.isdir(text):  # never raises, whatever the text
         chosen = _media_of((entry for entry in path.iterdir()), text, out, notes)
-    elif glob.has_magic(text) and not path.exists() and "://" not in text:
+    elif glob.has_magic(text) and not os.path.exists(text) and "://" not in text:
         chosen = _media_of((Path(match) for match in glob.iglob(text, recursive=True)), text, out, notes)
     else:
         check_local_file(text)

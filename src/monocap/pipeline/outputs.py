@@ -57,7 +57,8 @@ def meshes_at(motion: Motion, body: BodyModel, frame: int) -> list[Mesh]:
 def overlay_frame(image: NDArray[np.uint8], motion: Motion, body: BodyModel, frame: int) -> NDArray[np.uint8]:
     """The picture with the bodies of one frame drawn over it."""
     meshes = meshes_at(motion, body, frame)
-    return overlay(image, meshes, motion.camera(frame)) if meshes else image
+    height, width = image.shape[:2]  # very large sources are drawn smaller than they are
+    return overlay(image, meshes, motion.camera(frame).resized(width, height)) if meshes else image
 
 
 def write_overlay_video(
