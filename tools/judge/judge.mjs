@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 import { validateBytes } from "gltf-validator";
 import * as THREE from "three";
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
-import { VRMLoaderPlugin } from "@pixiv/three-vrm";
+import { VRMLoaderPlugin, VRMUtils } from "@pixiv/three-vrm";
 import { VRMAnimationLoaderPlugin, createVRMAnimationClip } from "@pixiv/three-vrm-animation";
 
 // node has no picture decoder; positions do not need one
@@ -81,6 +81,7 @@ async function vrma() {
   const nodes = {};
   for (const [bone, { node }] of Object.entries(names)) nodes[bone] = await gltf.parser.getDependency("node", node);
   const vrm = avatarFile === "-" ? null : (await loaded(avatarFile)).userData.vrm;
+  if (vrm) VRMUtils.rotateVRM0(vrm); // avatars of VRM 0 look the other way
   const avatar = vrm && player(vrm.scene, [createVRMAnimationClip(gltf.userData.vrmAnimations[0], vrm)]);
   return {
     times: times.map(Number).map((time) => {

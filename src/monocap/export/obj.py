@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from monocap.errors import InputError, MediaError
 from monocap.files import replacing
 from monocap.render import vertex_normals
+
+_UPRIGHT = {"camera": (1, -1, -1), "world": (1, 1, 1)}
 
 
 def write_obj(
@@ -23,13 +25,15 @@ def write_obj(
     *,
     names: Sequence[str] | None = None,
     texture: str | os.PathLike[str] | bytes | None = None,
+    frame: Literal["camera", "world"] = "camera",
 ) -> None:
     """Write one body (V,3) or P bodies (P,V,3) in one OBJ file, upright in every viewer.
 
-    ``vertices`` in metres, camera frame (y down, z forward); the file is y up (x, -y, -z). ``faces`` (F,3),
-    shared by all; ``uv`` (Vt,2) with v upwards and ``uv_faces`` (F,3) as bodies carry them; ``names`` of the P
-    objects (``person_00``… by default). With a ``texture`` (JPEG or PNG, path or bytes) a material ``STEM.mtl``
-    and a copy ``STEM_skin.jpg`` (or .png) are written beside the OBJ. P = 0 gives a file without objects.
+    ``vertices`` in metres, camera frame (y down, z forward), which the file turns y up (x, -y, -z), or, with ``frame``
+    world, y up already. ``faces`` (F,3), shared by all; ``uv`` (Vt,2) with v upwards and ``uv_faces`` (F,3) as bodies
+    carry them; ``names`` of the P objects (``person_00``… by default). With a ``texture`` (JPEG or PNG, path or bytes)
+    a material ``STEM.mtl`` and a copy ``STEM_skin.jpg`` (or .png) are written beside the OBJ. P = 0 gives a file
+    without objects.
 
     Raises InputError for shapes that do not fit, MediaError for a texture that is missing.
     """
@@ -57,7 +61,7 @@ def write_obj(
             raise InputError(f"uv_faces {uv_faces.shape} do not fit faces {faces.shape} and uv {uv.shape}")
         lines += [f"vt {u:.6f} {v:.6f}" for u, v in uv.tolist()]
     for p, name in enumerate(names if vertices.shape[1] else []):
-        points = vertices[p] * (1, -1, -1)
+        points = vertices[p] * _UPRIGHT[frame]
         lines.append(f"o {name}")
         lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in points.tolist()]
         lines += [f"vn {x:.4f} {y:.4f} {z:.4f}" for x, y, z in vertex_normals(points, faces).tolist()]

@@ -71,15 +71,10 @@ class PersonClip:
     def at(self, times: Array) -> PersonClip:
         """The clip at other moments (M,): positions linear, rotations along the shortest arc, held beyond its ends."""
         times = np.asarray(times, np.float64)
-        if len(self.times) == 1:
-            index, below, share = np.zeros(len(times), np.intp), np.zeros(len(times), np.intp), np.zeros(len(times))
-        else:
-            index = np.clip(np.searchsorted(self.times, times, side="right"), 1, len(self.times) - 1)
-            below = index - 1
-            share = np.clip((times - self.times[below]) / (self.times[index] - self.times[below]), 0.0, 1.0)
-        nearest = np.where(share < 0.5, below, index)
-        pelvis = self.pelvis[below] + share[:, None] * (self.pelvis[index] - self.pelvis[below])
-        local = _running_on(slerp(self.local[below], self.local[index], share[:, None]))
+        below, above, share = between(self.times, times)
+        nearest = np.where(share < 0.5, below, above)
+        pelvis = self.pelvis[below] + share[:, None] * (self.pelvis[above] - self.pelvis[below])
+        local = _running_on(slerp(self.local[below], self.local[above], share[:, None]))
         return replace(self, times=times, seen=self.seen[nearest], local=local, pelvis=pelvis)
 
 
@@ -158,6 +153,15 @@ def even_times(motion: Motion, fps: float | None = None) -> tuple[Array, float]:
             f"{rate:g} frames per second make {count} frames; at most {MAX_FRAMES} are written. Choose fewer"
         )
     return times[0] + np.arange(count) / rate, rate
+
+
+def between(own: Array, times: Array) -> tuple[Array, Array, Array]:
+    """Where moments (M,) fall among growing ones (K,): index below, index above, share (M,) of the way."""
+    if len(own) == 1:
+        nothing = np.zeros(len(times))
+        return nothing.astype(np.intp), nothing.astype(np.intp), nothing
+    above = np.clip(np.searchsorted(own, times, side="right"), 1, len(own) - 1)
+    return above - 1, above, np.clip((times - own[above - 1]) / (own[above] - own[above - 1]), 0.0, 1.0)
 
 
 def shown(clip: PersonClip) -> Array:
