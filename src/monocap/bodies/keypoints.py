@@ -1,7 +1,7 @@
 """Points on a body by name: joints, single vertices, landmarks of the face and its contour, in any named order.
 
-A set is the name of a skeleton (`monocap.skeletons`: ``smpl45``, ``smplx127``, ``smplx144``, ``openpose135``, ``coco17``
-…) or a list of names. What it needs of the mesh, some 200 vertices at most, is all that is skinned.
+A set is the name of a skeleton (`monocap.skeletons`: ``smpl45``, ``smplx127``, ``smplx144``, ``openpose135`` …) or a
+list of names. What it needs of the mesh, some 200 vertices at most, is all that is skinned.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _SMPLX_POINTS = dict(
         strict=True,
     )
 )
-_MANO_POINTS = dict(zip(_FINGERTIPS, (744, 320, 443, 554, 671), strict=True))
+_MANO_POINTS: dict[str, int] = dict(zip(_FINGERTIPS, (744, 320, 443, 554, 671), strict=True))
 
 _RESEARCH = "non-commercial research licence of its makers (Max Planck Society); not to be passed on"
 
@@ -92,7 +92,7 @@ KINDS: dict[int, Kind] = {
     5: Kind(
         *("flame", "FLAME", "flame5", "flame73", 5023),
         parts=(("global_orient", 1), ("neck_pose", 1), *_FACE),
-        neck=1,
+        neck=0,  # smplx turns FLAME's contour by the root alone
         has_expression=True,
     ),
 }

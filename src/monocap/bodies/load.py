@@ -1,137 +1,157 @@
-"""Read a body from its file: the one that ships with the package, or an official SMPL-family ``.npz``."""
+"""A body from its file: the one that ships with the package, an official one, or one that was added before."""
 
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
+from monocap.bodies import store
+from monocap.bodies.keypoints import Landmarks
+from monocap.bodies.kinds import EXTRA_POINTS, KINDS
 from monocap.bodies.model import BodyModel
-from monocap.bodies.parameters import PARTS
+from monocap.bodies.read import read_arrays, read_flame_landmarks, read_kid_template, read_mean_hands
 from monocap.errors import AssetError, InputError
-from monocap.files import read_npz
 from monocap.skeletons import get
 
-SKELETONS = {24: "smpl24", 52: "smplh52", 55: "smplx55"}
-
-_POINTS = ("nose", "reye", "leye", "rear", "lear", "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")
-EXTRA_POINTS = (*_POINTS, *(f"{side}{f}" for side in "lr" for f in ("thumb", "index", "middle", "ring", "pinky")))
-"""Names (smplx's) of single vertices that keypoint sets refer to, in smplx's order."""
-
-# Vertex numbers of the official meshes; the open body has the same numbers at the same places as SMPL-X.
-_SMPL_POINTS = (
-    *(332, 6260, 2800, 4071, 583, 3216, 3226, 3387, 6617, 6624, 6787),
-    *(2746, 2319, 2445, 2556, 2673, 6191, 5782, 5905, 6016, 6133),
-)
-_SMPLX_POINTS = (
-    *(9120, 9929, 9448, 616, 6, 5770, 5780, 8846, 8463, 8474, 8635),
-    *(5361, 4933, 5058, 5169, 5286, 8079, 7669, 7794, 7905, 8022),
-)
-
-_NEEDED = ("v_template", "f", "shapedirs", "weights", "kintree_table", "J_regressor")
-_OPTIONAL = ("posedirs", "vt", "ft", "hands_meanl", "hands_meanr")
+__all__ = ["EXTRA_POINTS", "build", "load_body"]
 
 
-def load_body(body: str | os.PathLike[str] = "open", flat_hand_mean: bool = True) -> BodyModel:
-    """The body that ships with the package (``"open"``), or one from an SMPL, SMPL-H or SMPL-X ``.npz`` file.
+def load_body(
+    body: str | os.PathLike[str] = "open",
+    flat_hand_mean: bool = True,
+    *,
+    num_pca_comps: int | None = None,
+    num_betas: int | None = None,
+    kid_template: str | os.PathLike[str] | None = None,
+    hands: tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
+) -> BodyModel:
+    """A body by name or file.
 
-    Hand poses are absolute; with ``flat_hand_mean=False`` the file's mean hand is added to them, as smplx does.
-    Nothing in the file is executed (no pickle). Raises InputError for a file that is no such body, AssetError if
-    the shipped one is missing.
+    ``body``: ``"open"``, which ships with the package; a name from ``monocap bodies list``; or a ``.npz`` or ``.pkl``
+    file of SMPL, SMPL-H, SMPL-X, MANO or FLAME, told apart by content. Hand poses are absolute angles; with
+    ``flat_hand_mean=False`` the file's mean hand is added to them, and with ``num_pca_comps`` they are so many
+    coefficients of its components, as smplx does by default (both). ``num_betas`` keeps only the leading ones.
+    ``kid_template``: SMIL's template, which appends one more beta, from adult 0 to child 1 (after 10 betas unless
+    ``num_betas`` says otherwise). ``hands``: MANO's left and right file, for an SMPL-H file that comes without mean
+    hands and components.
+
+    Meshes are held in float32, as smplx does (the files' float64 says no more), rest joints in float64.
+    Nothing in the file is executed. Raises InputError for a file that is no such body, AssetError if the shipped one is
+    missing.
     """
+    official: Mapping[str, np.ndarray] | None = None
     if str(body) == "open":
         path = Path(str(resources.files("monocap.bodies") / "data" / "open.npz"))
         if not path.is_file():
             raise AssetError(f"{path}: the open body is missing; reinstall monocap")
-        return _read(path, "open", flat_hand_mean)
-    path = Path(body)
-    if path.suffix != ".npz":
-        raise InputError(f"body {str(body)!r}; expected 'open' or an .npz file of SMPL, SMPL-H or SMPL-X")
-    return _read(path, path.stem, flat_hand_mean)
+        model = build(read_arrays(path), "open", str(path))
+    else:
+        path = store.find(body)
+        if store.is_converted(path):
+            model = store.open_converted(path)
+            if hands is not None:
+                raise InputError(f"{path}: hands are merged when a body is added: monocap bodies add FILE --hands …")
+        else:
+            arrays = read_arrays(path)
+            if hands is not None:
+                arrays |= read_mean_hands(*hands)
+            if arrays["weights"].shape[1] == 5 and "lmk_faces_idx" not in arrays:
+                arrays |= read_flame_landmarks(path)
+            model, official = build(arrays, path.stem, str(path)), arrays
+    if kid_template is not None:
+        model = _with_child(model, official, kid_template, num_betas or 10)
+    elif num_betas is not None:
+        model = _with_betas(model, num_betas)
+    if num_pca_comps is not None or not flat_hand_mean:
+        model = model.with_hands(num_pca_comps, flat_hand_mean)
+    return model
 
 
-def _read(path: Path, name: str, flat_hand_mean: bool) -> BodyModel:
-    skip = {"posedirs"} if _is_zero(path, "posedirs") else set()
-    data = read_npz(path, keys=set(_NEEDED) | set(_OPTIONAL) - skip)
-    missing = [key for key in _NEEDED if key not in data]
-    if missing:
-        raise InputError(f"{path}: lacks {', '.join(missing)}; expected an SMPL, SMPL-H or SMPL-X npz file")
-    vertices, joints = data["v_template"].shape[0], data["weights"].shape[-1]
-    if joints not in PARTS:
-        raise InputError(f"{path}: {joints} joints; expected 24 (SMPL), 52 (SMPL-H) or 55 (SMPL-X)")
-    expected = {
-        **{"v_template": (vertices, 3), "weights": (vertices, joints), "kintree_table": (2, joints)},
-        "J_regressor": (joints, vertices),
-    }
-    for key, shape in expected.items():
-        if data[key].shape != shape:
-            raise InputError(f"{path}: {key} has shape {data[key].shape}; expected {shape}")
-    directions = data["shapedirs"]
-    if directions.ndim != 3 or directions.shape[:2] != (vertices, 3):
-        raise InputError(f"{path}: shapedirs has shape {directions.shape}; expected ({vertices}, 3, n)")
-
-    shape_columns, expression_columns = _columns(directions, joints == 55)
-    posedirs = data.get("posedirs")
-    if posedirs is not None and posedirs.shape != (vertices, 3, 9 * (joints - 1)):
-        raise InputError(f"{path}: posedirs has shape {posedirs.shape}; expected ({vertices}, 3, {9 * (joints - 1)})")
+def build(data: Mapping[str, np.ndarray], name: str, where: str) -> BodyModel:
+    """A body from the arrays that `read_arrays` returned; ``where`` is used in messages."""
+    joints = data["weights"].shape[1]
+    kind = KINDS[joints]
+    columns = _columns(data["shapedirs"], kind.has_expression)
+    shapedirs, exprdirs = (_first(data["shapedirs"][..., block]) for block in columns)
     template = data["v_template"].astype(np.float32)
-    shapedirs = np.ascontiguousarray(directions[..., shape_columns], dtype=np.float32)
-    exprdirs = np.ascontiguousarray(directions[..., expression_columns], dtype=np.float32)
     parents = data["kintree_table"][0].astype(np.int64)
     parents[0] = -1  # files hold 2**32 - 1 there
-    rest, rest_dirs = _rest(
-        data["J_regressor"].astype(np.float64), template, np.concatenate([shapedirs, exprdirs], axis=2)
-    )
-    hand_mean = None
-    if not flat_hand_mean:
-        if "hands_meanl" not in data or "hands_meanr" not in data:
-            raise InputError(f"{path}: has no mean hands; use flat_hand_mean=True")
-        hand_mean = np.concatenate([data["hands_meanl"], data["hands_meanr"]]).astype(np.float32)
+    rest, rest_dirs = _rest(data["J_regressor"], template, [shapedirs, exprdirs])
+    posedirs = data.get("posedirs")
+    faces = np.ascontiguousarray(data["f"], dtype=np.int32)
+    hand_data: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for hand in kind.hands:
+        side = {"left_hand_pose": "l", "right_hand_pose": "r"}.get(hand, "")
+        mean, components = data.get(f"hands_mean{side}"), data.get(f"hands_components{side}")
+        if mean is not None and components is not None:
+            hand_data[hand] = mean.astype(np.float64), components.astype(np.float64)
     return BodyModel(
         name=name,
         v_template=template,
-        faces=np.ascontiguousarray(data["f"], dtype=np.int32),
+        faces=faces,
         shapedirs=shapedirs,
         exprdirs=exprdirs,
-        posedirs=None if posedirs is None else np.ascontiguousarray(posedirs, dtype=np.float32),
+        posedirs=None if posedirs is None else _first(posedirs),
         parents=parents,
-        joint_names=get(SKELETONS[joints]).joint_names,
+        joint_names=get(kind.skeleton).joint_names,
         lbs_weights=data["weights"].astype(np.float32),
         J_template=rest,
         J_shapedirs=rest_dirs,
-        uv=data["vt"].astype(np.float32) if "vt" in data else None,
-        uv_faces=data["ft"].astype(np.int32) if "ft" in data else None,
-        extra_vertex_ids=_extra_points(joints, vertices),
-        hand_mean=hand_mean,
+        uv=data["vt"].astype(np.float32) if "vt" in data and "ft" in data else None,
+        uv_faces=data["ft"].astype(np.int32) if "vt" in data and "ft" in data else None,
+        extra_vertex_ids=_extra_points(kind.extra_points, len(template)),
+        hand_data=hand_data,
+        landmarks=_landmarks(data, "", faces, where),
+        contour=_landmarks(data, "dynamic_", faces, where) if kind.neck is not None else None,
+        licence=_licence(data, kind.licence),
     )
 
 
-def _columns(directions: np.ndarray, smplx: bool) -> tuple[np.ndarray, np.ndarray]:
+def _first(array: np.ndarray) -> np.ndarray:
+    """The same array, float32, but contiguous with the last axis first in memory, as posing reads it."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, -1, 0), dtype=np.float32), 0, -1)
+
+
+def _licence(data: Mapping[str, np.ndarray], otherwise: str) -> str:
+    text = data.get("licence")
+    return str(text)[:200] if text is not None and text.dtype.kind == "U" and text.shape == () else otherwise
+
+
+def _landmarks(data: Mapping[str, np.ndarray], prefix: str, faces: np.ndarray, where: str) -> Landmarks | None:
+    numbers, weights = data.get(f"{prefix}lmk_faces_idx"), data.get(f"{prefix}lmk_bary_coords")
+    if numbers is None or weights is None:
+        return None
+    if weights.shape != (*numbers.shape, 3) or (numbers.size and not 0 <= numbers.min() <= numbers.max() < len(faces)):
+        raise InputError(f"{where}: {prefix}lmk_faces_idx and {prefix}lmk_bary_coords do not fit its triangles")
+    return Landmarks(faces[numbers.astype(np.int64)], weights.astype(np.float64))
+
+
+def _columns(directions: np.ndarray, has_expression: bool) -> tuple[slice, slice]:
     """Which columns are shape and which expression, by smplx's rule, without zero columns at the end of either.
 
     Fewer than 300 columns: 10 betas; fewer than 400: expression from column 10; else 300 betas, then expression.
     """
     count = directions.shape[2]
-    if not smplx:
-        blocks = (0, count), (0, 0)
+    if not has_expression:
+        blocks = slice(0, min(count, 300)), slice(0, 0)
     elif count < 300:
-        blocks = (0, min(10, count)), (10, min(20, count))
+        blocks = slice(0, min(10, count)), slice(10, max(10, min(20, count)))
     elif count < 400:
-        blocks = (0, 300), (10, 20)
+        blocks = slice(0, 300), slice(10, 20)
     else:
-        blocks = (0, 300), (300, 400)
+        blocks = slice(0, 300), slice(300, 400)
     used = _nonzero_columns(directions)
-    first, second = (np.arange(a, max(a, b)) for a, b in blocks)
-    return _trimmed(first, used), _trimmed(second, used)
 
+    def trimmed(block: slice) -> slice:
+        kept = np.flatnonzero(used[block])
+        return slice(block.start, block.start + (int(kept[-1]) + 1 if len(kept) else 0))
 
-def _trimmed(columns: np.ndarray, used: np.ndarray) -> np.ndarray:
-    kept = np.flatnonzero(used[columns])
-    return columns[: kept[-1] + 1] if len(kept) else columns[:0]
+    return trimmed(blocks[0]), trimmed(blocks[1])
 
 
 def _nonzero_columns(directions: np.ndarray) -> np.ndarray:
@@ -143,39 +163,45 @@ def _nonzero_columns(directions: np.ndarray) -> np.ndarray:
     return used
 
 
-def _rest(regressor: np.ndarray, template: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rest(regressor: np.ndarray, template: np.ndarray, blocks: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Rest joints (J,3) and their directions (J,3,B+E): both are linear, so the regressor is applied once, here."""
+    regressor = regressor.astype(np.float32)
     rows, columns = np.nonzero(regressor)
-    values = regressor[rows, columns]
-    rest, dirs = np.zeros((len(regressor), 3)), np.zeros((len(regressor), 3, directions.shape[2]))
+    values = regressor[rows, columns].astype(np.float64)
+    rest = np.zeros((len(regressor), 3))
     np.add.at(rest, rows, values[:, None] * template[columns])
-    np.add.at(dirs, rows, values[:, None, None] * directions[columns])
-    return rest.astype(np.float32), dirs.astype(np.float32)
+    dirs = np.zeros((len(regressor), 3, sum(block.shape[2] for block in blocks)))
+    used = np.concatenate([block[columns] for block in blocks], axis=2).astype(np.float64)
+    np.add.at(dirs, rows, values[:, None, None] * used)
+    return rest, dirs
 
 
-def _extra_points(joints: int, vertices: int) -> dict[str, int]:
-    ids = _SMPLX_POINTS if joints == 55 else _SMPL_POINTS
-    return dict(zip(EXTRA_POINTS, ids, strict=True)) if vertices > max(ids) else {}
+def _extra_points(points: Mapping[str, int], vertices: int) -> dict[str, int]:
+    return dict(points) if points and vertices > max(points.values()) else {}
 
 
-def _is_zero(path: Path, key: str) -> bool:
-    """True if array ``key`` holds only zero bytes, told from the archive's checksum without unpacking it."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            info = archive.getinfo(f"{key}.npy")
-            if info.compress_size * 200 > info.file_size:  # zeros shrink a thousandfold
-                return False
-            with archive.open(info) as member:
-                if np.lib.format.read_magic(member) != (1, 0):
-                    return False
-                np.lib.format.read_array_header_1_0(member)
-                header_size = member.tell()
-            with archive.open(info) as member:
-                checksum = zlib.crc32(member.read(header_size))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        return False
-    left, block = info.file_size - header_size, bytes(1 << 20)
-    while left > 0:
-        checksum = zlib.crc32(block[: min(left, len(block))], checksum)
-        left -= len(block)
-    return checksum == info.CRC
+def _with_betas(model: BodyModel, count: int) -> BodyModel:
+    if not 1 <= count <= model.num_betas:
+        raise InputError(f"num_betas is {count}; body {model.name!r} has {model.num_betas}")
+    kept = np.r_[0:count, model.num_betas : model.J_shapedirs.shape[2]]
+    return replace(model, shapedirs=model.shapedirs[..., :count], J_shapedirs=model.J_shapedirs[..., kept])
+
+
+def _with_child(
+    model: BodyModel, official: Mapping[str, np.ndarray] | None, path: str | os.PathLike[str], count: int
+) -> BodyModel:
+    """One more beta: from the body's template to SMIL's, as AGORA and BEDLAM use it."""
+    if official is None:
+        raise InputError(f"body {model.name!r} takes no kid_template; give it with the official file")
+    template = read_kid_template(path)
+    if template.shape != model.v_template.shape:
+        raise InputError(f"{path}: template of shape {template.shape}; the body has {model.v_template.shape}")
+    model = _with_betas(model, min(count, model.num_betas))
+    column = (template - template.mean(axis=0) - official["v_template"])[..., None].astype(np.float32)
+    _, moved = _rest(official["J_regressor"], model.v_template, [column])
+    n = model.num_betas
+    return replace(
+        model,
+        shapedirs=_first(np.concatenate([model.shapedirs, column], axis=2)),
+        J_shapedirs=np.concatenate([model.J_shapedirs[..., :n], moved, model.J_shapedirs[..., n:]], axis=2),
+    )

@@ -37,8 +37,8 @@ class BodyOutput:
 
 @dataclass(frozen=True, eq=False)
 class BodyModel:
-    """A body in its rest pose (right-handed, y up, face to +z, left side to +x; metres), numpy arrays as precise as
-    its file's.
+    """A body in its rest pose (right-handed, y up, face to +z, left side to +x; metres): numpy arrays, meshes float32,
+    rest joints float64.
 
     - ``v_template`` (V,3), ``faces`` (F,3), ``shapedirs`` (V,3,B) and ``exprdirs`` (V,3,E) per unit coefficient,
       ``posedirs`` (V,3,9(J−1)) or None when the file's are zero or absent;

@@ -59,7 +59,7 @@ def assemble(
             if not is_array_api_obj(value):
                 array = xp.asarray(value, dtype=like.dtype, device=where)
             elif type(value) is type(like):
-                array = value if device(value) == where else to_device(value, where)
+                array: Any = value if device(value) == where else to_device(value, where)
             else:
                 array = xp.asarray(value, device=where)
         except (TypeError, ValueError, RuntimeError) as error:

@@ -148,7 +148,8 @@ def skin(
 
 @dataclass(frozen=True)
 class Gradients:
-    """Of a scalar, with respect to ``pose`` (N,J,3), and to all ``coefficients`` of each block, (S,B) and (S,E); float64.
+    """Of a scalar, with respect to ``pose`` (N,J,3), and to all ``coefficients`` of each block, (S,B) and (S,E).
+
     None where not asked for."""
 
     pose: Array | None
@@ -244,10 +245,8 @@ def warmup() -> float:
     kinematics.warmup()
     which = np.zeros(1, dtype=np.int64)
     for kind in (np.float32, np.float64):
-        mesh, weights = np.zeros((2, 3)), np.eye(2)
-        tables = Tables.of(
-            mesh, (mesh[None], np.zeros((0, 2, 3))), np.ones((9, 2, 3)), mesh, mesh[None], (-1, 0), weights, np.dtype(kind)
-        )  # fmt: skip
+        mesh, dirs, weights = np.zeros((2, 3)), np.zeros((1, 2, 3)), np.eye(2)
+        tables = Tables.of(mesh, (dirs, dirs[:0]), np.ones((9, 2, 3)), mesh, dirs, (-1, 0), weights, np.dtype(kind))
         posed = pose_skeleton(tables, np.ones((1, 2, 3)), [], which)
         vertices, state = skin(tables, posed, [], np.zeros((1, 3)), keep=True)
         adjoint(tables, posed, posed.joints, vertices, state)

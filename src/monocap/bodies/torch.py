@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,23 +58,23 @@ class TorchBody(nn.Module):
         self,
         body: BodyModel,
         device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype = torch.float32,
         kernels: bool = True,
         copy: bool = True,
     ) -> None:
-        """``dtype``: by default the body's own; ``copy=False`` shares memory with ``body`` where it can."""
+        """``copy=False`` shares memory with ``body`` where it can."""
         super().__init__()
         self.body, self.kernels = body, kernels
         self.name, self.joint_names = body.name, body.joint_names
         self.parents = tuple(int(p) for p in body.parents)
         self.extra_vertex_ids = dict(body.extra_vertex_ids)
         self._made: dict[Any, Any] = {}
-        dtype = dtype or (torch.float64 if body.v_template.dtype == np.float64 else torch.float32)
 
         def buffer(name: str, value: np.ndarray | None, kind: torch.dtype) -> None:
             # a copy by default: the module's in-place operations must not reach the numpy body
-            make: Callable[..., Tensor] = torch.tensor if copy else torch.as_tensor
-            tensor = None if value is None else make(value, dtype=kind, device=device)
+            tensor = None if value is None else torch.as_tensor(value, dtype=kind, device=device)
+            if tensor is not None and copy:
+                tensor = tensor.clone()
             self.register_buffer(name, tensor, persistent=False)
 
         for name in ("v_template", "J_template", "J_shapedirs", "lbs_weights"):
@@ -89,7 +89,7 @@ class TorchBody(nn.Module):
 
     def __getattr__(self, name: str) -> Any:
         if name in ("shapedirs", "exprdirs", "posedirs"):
-            value = super().__getattr__(f"_{name}")
+            value: Any = super().__getattr__(f"_{name}")
             return None if value is None else value.movedim(0, -1)
         return super().__getattr__(name)
 
