@@ -25,7 +25,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises InputError if another process holds the folder, or nothing can be written there.
     """
-    made = [path for path in (folder, *folder.absolute().parents) if not path.exists()]
+    made = [path for path in (folder, *folder.absolute().parents) if not os.path.exists(path)]
     path = folder / STATE / _LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
