@@ -28,7 +28,7 @@ from monocap.fitting.recipes import PriorName
 from monocap.geometry import rotations, transforms
 from monocap.media.pictures import read_picture
 from monocap.media.readers import open_media
-from monocap.perception import BlazePose, Lifter, PeopleDetector, PersonTracker, find_person_keypoints
+from monocap.perception import BlazePose, Lifter, PeopleDetector, PeopleTracker, find_person_keypoints
 from monocap.pipeline.settings import CaptureSettings
 from monocap.render import Mesh, overlay
 from monocap.skeletons.skeleton import LIMBS12
@@ -64,10 +64,11 @@ def perform(body: BodyModel, folder: Path) -> list[tuple[Track, Array]]:
             T, motion.global_orient[part], motion.transl[part] - middle - pelvis, pelvis
         )
         posed = body(betas=betas, global_orient=orient, body_pose=motion.body_pose[part], transl=transl)
-        tracker, seen = PersonTracker(PeopleDetector(), BlazePose("heavy")), []
+        tracker, seen = PeopleTracker(PeopleDetector(), BlazePose("heavy"), limit=1), []
         for vertices in posed.vertices:
             mesh = Mesh(vertices, body.faces, uv=body.uv, uv_faces=body.uv_faces, texture=texture)
-            seen.append(tracker.step(overlay(background, [mesh], CAMERA, 1.0)))
+            people = tracker.step(overlay(background, [mesh], CAMERA, 1.0))
+            seen.append(next(iter(people.values()), None))
         found = np.array([one is not None for one in seen])
         points = np.stack([np.zeros((33, 3)) if one is None else one.points2d for one in seen]).astype(np.float64)
         out.append(

@@ -10,7 +10,7 @@ import pytest
 
 from monocap.errors import InputError
 from monocap.perception import PeopleDetector
-from monocap.perception.people import same_person, subject
+from monocap.perception.people import by_prominence, same_person
 from monocap.types import Detections
 
 
@@ -62,7 +62,7 @@ def test_nobody(detector: PeopleDetector, rng: np.random.Generator) -> None:
         found = detector.detect(image, thorough=True)
         assert found.boxes.shape == (0, 4)
         assert found.keypoints.shape == (0, 17, 3)
-        assert subject(found, 640, 480) is None
+        assert len(by_prominence(found, 640, 480).scores) == 0
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (5, 900, 3), (700, 3, 3)])
@@ -73,7 +73,7 @@ def test_strange_shapes_are_looked_at(shape: tuple[int, int, int], detector: Peo
 def test_subject_is_large_central_and_sure() -> None:
     boxes = np.array([[0, 0, 30, 60], [250, 100, 400, 450], [580, 100, 640, 400.0]])
     found = Detections(boxes, np.array([0.8, 0.7, 0.7]), np.zeros((3, 17, 3)))
-    assert subject(found, 640, 480) == 1
+    np.testing.assert_array_equal(by_prominence(found, 640, 480).boxes[0], found.boxes[1])
 
 
 def test_bad_input(detector: PeopleDetector) -> None:

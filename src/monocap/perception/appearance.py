@@ -13,19 +13,22 @@ from monocap.skeletons import get
 Array = NDArray[Any]
 
 _BINS = (6, 6, 6)  # lightness, and both colour axes of CIE L*a*b*
+SHAPE = (4, 216)  # of a description: chest, thighs, head, forearms; colours
 _SIDE = 48  # pixels; a part is looked at in this size at most
 _PARTS = (
     ("left_shoulder", "right_shoulder", "right_hip", "left_hip"),
     ("left_hip", "right_hip", "right_knee", "left_knee"),
 )
 _HEAD = ("nose", "left_ear", "right_ear")
+_FOREARMS = (("left_elbow", "left_wrist"), ("right_elbow", "right_wrist"))
+_WIDTH = 0.25  # of a forearm over its length
 _HEAD_SIZE = 0.5  # side of the head's square over the length of the torso
 # a and b of ordinary clothes stay near grey; bins over all of -127..127 would hardly ever be used
 _RANGES = (0, 256, 128 - 48, 128 + 48, 128 - 48, 128 + 48)
 
 
 def describe(image_rgb: Array, coco: Array) -> Array:
-    """(3,216) histograms of chest, thighs and head, each summing to 1; a part outside of the picture is zero.
+    """(4,216) histograms of chest, thighs, head and forearms, each summing to 1; a part outside of the picture is zero.
 
     ``image_rgb`` (H,W,3) uint8; ``coco`` (17,≥2) COCO keypoints in pixels.
     """
@@ -40,7 +43,9 @@ def describe(image_rgb: Array, coco: Array) -> Array:
     chest = points[skeleton.indices(_PARTS[0])]
     half = _HEAD_SIZE / 2 * np.linalg.norm(chest[:2].mean(0) - chest[2:].mean(0))
     parts.append(_histogram(image_rgb, head + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])))
-    return np.stack(parts)
+    arms = sum(_histogram(image_rgb, _strip(points[skeleton.indices(names)])) for names in _FOREARMS)
+    parts.append(arms / max(np.sum(arms), 1.0))
+    return np.stack(parts).astype(np.float32)
 
 
 def similarity(first: Array, second: Array) -> float:
@@ -49,6 +54,13 @@ def similarity(first: Array, second: Array) -> float:
     if not both.any():
         return 0.5
     return float(np.sqrt(first[both] * second[both]).sum(1).mean())
+
+
+def _strip(ends: Array) -> Array:
+    """(4,2) corners of a limb's middle between its ends (2,2)."""
+    along = ends[1] - ends[0]
+    across = _WIDTH / 2 * np.array([-along[1], along[0]])
+    return np.array([ends[0] + across, ends[1] + across, ends[1] - across, ends[0] - across])
 
 
 def _histogram(image: Array, corners: Array) -> Array:

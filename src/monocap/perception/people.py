@@ -44,22 +44,24 @@ class PeopleDetector:
         self.min_score = min_score
         self._session = session("movenet_multipose", threads)
 
-    def detect(self, image_rgb: Array, thorough: bool = False) -> Detections:
+    def detect(self, image_rgb: Array, thorough: bool = False, quick: bool = False) -> Detections:
         """People in ``image_rgb`` (H,W,3) uint8, best first; possibly none.
 
         One run of the network where that settles it (20–35 ms on one CPU core), up to three otherwise. ``thorough``
         always looks at all scales, and at four overlapping quarters of large pictures: for photographs, small
-        people and many of them (0.2–0.4 s).
+        people and many of them (0.2–0.4 s). ``quick`` never looks twice: to see where known people are now.
         """
         image = check_image(image_rgb)
         height, width = image.shape[:2]
         found = self._look(image, _USUAL)
-        if thorough or not self._settled(found, width, height):
-            found = _merge([found, self._look(image, _SMALL)])
+        if quick and not thorough:
+            found = merge([found])
+        elif thorough or not self._settled(found, width, height):
+            found = merge([found, self._look(image, _SMALL)])
             if thorough or (max(width, height) > _LARGE and not (found.scores >= self.min_score).any()):
-                found = _merge([found, self._look(image, _LARGE)])
+                found = merge([found, self._look(image, _LARGE)])
         if thorough and max(width, height) > _LARGE:
-            found = _merge([found, *self._tiles(image)])
+            found = merge([found, *self._tiles(image)])
         kept = found.scores >= self.min_score
         return Detections(found.boxes[kept], found.scores[kept], found.keypoints[kept])
 
@@ -103,14 +105,18 @@ class PeopleDetector:
         return parts
 
 
-def subject(found: Detections, width: int, height: int) -> int | None:
-    """Index of the person that a picture is of: large, central, sure; None if there is nobody."""
-    if not len(found.scores):
-        return None
-    sides = (found.boxes[:, 2:] - found.boxes[:, :2]) / (width, height)
-    middle = (found.boxes[:, :2] + found.boxes[:, 2:]) / (2 * width, 2 * height) - 0.5
-    central = 1 - np.minimum(np.linalg.norm(middle, axis=1), 0.7)
-    return int(np.argmax(found.scores * np.sqrt(sides.prod(1)) * central))
+def prominence(boxes: Array, sureness: Array, width: int, height: int) -> Array:
+    """How much a picture is of each person: large, central, sure. ``boxes`` (…,4) pixels, ``sureness`` (…) 0–1."""
+    sides = (boxes[..., 2:] - boxes[..., :2]) / (width, height)
+    middle = (boxes[..., :2] + boxes[..., 2:]) / (2 * width, 2 * height) - 0.5
+    central = 1 - np.minimum(np.linalg.norm(middle, axis=-1), 0.7)
+    return sureness * np.sqrt(sides.prod(-1)) * central
+
+
+def by_prominence(found: Detections, width: int, height: int) -> Detections:
+    """The same people, the subject of the picture first."""
+    order = np.argsort(-prominence(found.boxes, found.scores, width, height), kind="stable")
+    return Detections(found.boxes[order], found.scores[order], found.keypoints[order])
 
 
 def same_person(first: Array, second: Array) -> bool:
@@ -131,13 +137,13 @@ def same_person(first: Array, second: Array) -> bool:
     return len(head) >= 2 and bool(apart[head].max() < _SAME_HEAD * size)
 
 
-def _overlap(first: Array, second: Array) -> float:
+def overlap(first: Array, second: Array) -> float:
     """Intersection over union of two boxes (4,)."""
     inner = np.clip(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0, None).prod()
     return float(inner / ((first[2:] - first[:2]).prod() + (second[2:] - second[:2]).prod() - inner))
 
 
-def _merge(found: list[Detections]) -> Detections:
+def merge(found: list[Detections]) -> Detections:
     """All detections, best first, each person once (non-maximum suppression by keypoints).
 
     Boxes tell little: a child in a parent's arms lies inside the parent's box. Only a far weaker detection in nearly
@@ -148,7 +154,7 @@ def _merge(found: list[Detections]) -> Detections:
     )
     kept: list[int] = []
     for i in np.argsort(-scores, kind="stable"):
-        echo = (scores[i] < _ECHO * scores[j] and _overlap(boxes[i], boxes[j]) > _SAME_BOX for j in kept)
+        echo = (scores[i] < _ECHO * scores[j] and overlap(boxes[i], boxes[j]) > _SAME_BOX for j in kept)
         if not any(echo) and not any(same_person(keypoints[i], keypoints[j]) for j in kept):
             kept.append(int(i))
     return Detections(boxes[kept], scores[kept], keypoints[kept])

@@ -1,4 +1,4 @@
-"""A person in a still picture: many regions are tried, the one with the sharpest heatmaps wins.
+"""People in a still picture: many regions are tried, the one with the sharpest heatmaps wins.
 
 A video forgives a bad frame; a photograph has one chance, and people in photographs sit, bend and stand on their
 hands. The network expects an upright torso, so the region is also turned, resized and taken again from its own
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from monocap.errors import InputError
 from monocap.media.crops import check_image, transform_points
 from monocap.perception import people
+from monocap.perception.association import same_body
 from monocap.perception.blazepose import BlazePose, PoseResult, Variant
+from monocap.perception.followed import box_of
 from monocap.perception.people import PeopleDetector
 from monocap.perception.roi import from_box, from_detection
 from monocap.types import Detections, Keypoints
@@ -27,26 +29,30 @@ Preset = Literal["fast", "accurate"]
 _VARIANTS: dict[str, Variant] = {"fast": "lite", "accurate": "heavy"}
 _MIN_SCORE = 0.5
 _MIN_PEAK = 0.35
+_CROWD = 30  # people at most
+_MANY, _SMALL = 4, 100  # from so many people on, and up to so many pixels, a few looks must do
+_APART, _SURE_TURNED = 0.3, 0.25  # overlap and score of people seen only when the picture is turned
 _JITTER = ((0.0, 0.0, 0.0, 1.0), (0.03, 0.01, 0.12, 1.04), (-0.03, 0.01, -0.12, 0.97), (0.01, -0.03, 0.06, 0.94))
 _JITTER += ((-0.01, 0.03, -0.06, 1.08),)  # shift x, y (of the side), turn (rad), scale
 
 
-def find_person_keypoints(
+def find_people_keypoints(
     image_rgb: Array,
     preset: Preset = "accurate",
     *,
+    most: int | None = None,
     detector: PeopleDetector | None = None,
     blazepose: BlazePose | None = None,
     jittered: int | None = None,
     want_mask: bool = False,
     threads: int | None = None,
-) -> Keypoints | None:
-    """Keypoints of the person that a picture (H,W,3) uint8 RGB is of; None if there is nobody.
+) -> list[Keypoints]:
+    """Keypoints of the people in a picture (H,W,3) uint8 RGB, the one that it is of first; at most ``most``.
 
     ``preset``: "fast" uses the lite network, "accurate" the heavy one; both search. ``jittered`` crops (1–5) of the
     best region are averaged, by default 1 fast and 5 accurate. Models made before may be passed in.
 
-    Raises InputError for a picture that is none, another preset, or another number of crops.
+    Raises InputError for a picture that is none, another preset, or another number of people or crops.
     """
     image = check_image(image_rgb)
     if preset not in _VARIANTS:
@@ -54,25 +60,48 @@ def find_person_keypoints(
     jittered = (1 if preset == "fast" else len(_JITTER)) if jittered is None else jittered
     if not 1 <= jittered <= len(_JITTER):
         raise InputError(f"jittered is {jittered}; expected 1 to {len(_JITTER)} crops")
+    if most is not None and most < 1:
+        raise InputError(f"most is {most}; expected at least 1 person")
     detector = detector or PeopleDetector(threads)
     blazepose = blazepose or BlazePose(_VARIANTS[preset], threads)
     height, width = image.shape[:2]
+    kept: list[tuple[float, PoseResult]] = []
     for quarters in (0, 2, 1, 3):  # the detector knows few people who hang upside down: turn the picture for it
-        found = _detect_turned(image, detector, quarters)
-        while (index := people.subject(found, width, height)) is not None:
-            result = search(image, found.boxes[index], found.keypoints[index], blazepose)
-            if result is not None:
-                return average(image, result, blazepose, jittered, want_mask).keypoints
-            rest = np.arange(len(found.scores)) != index
-            found = Detections(found.boxes[rest], found.scores[rest], found.keypoints[rest])
-    return None
+        upright = [box_of(result.keypoints.points2d) for _, result in kept]
+        found = _detect_turned(image, detector, quarters, thorough=not upright)
+        found = people.by_prominence(found, width, height)
+        prominence = people.prominence(found.boxes, found.scores, width, height)
+        for i in range(len(found.scores)):
+            if len(kept) == min(most or _CROWD, _CROWD):
+                break
+            if upright and not _new_when_turned(found, i, upright):
+                continue
+            side = float((found.boxes[i, 2:] - found.boxes[i, :2]).max())
+            briefly = side < _SMALL or len(kept) >= _MANY
+            result = search(image, found.boxes[i], found.keypoints[i], blazepose, briefly)
+            if result is not None and not any(same_body(result, other) for _, other in kept):
+                kept.append((float(prominence[i]), result))
+    kept.sort(key=lambda one: -one[0])
+    return [average(image, result, blazepose, jittered, want_mask).keypoints for _, result in kept]
 
 
-def _detect_turned(image: Array, detector: PeopleDetector, quarters: int) -> Detections:
+def find_person_keypoints(image_rgb: Array, preset: Preset = "accurate", **options: Any) -> Keypoints | None:
+    """Keypoints of the person that a picture is of; None if there is nobody. Options: see `find_people_keypoints`."""
+    found = find_people_keypoints(image_rgb, preset, most=1, **options)
+    return found[0] if found else None
+
+
+def _new_when_turned(found: Detections, index: int, upright: list[Array]) -> bool:
+    """Whether a person seen only in the turned picture can be somebody else than those in the boxes ``upright``."""
+    apart = all(people.overlap(found.boxes[index], box) < _APART for box in upright)
+    return apart and bool(found.scores[index] >= _SURE_TURNED)
+
+
+def _detect_turned(image: Array, detector: PeopleDetector, quarters: int, thorough: bool) -> Detections:
     """People found in the picture after so many quarter turns anticlockwise, in pixels of the upright picture."""
     if quarters == 0:
-        return detector.detect(image, thorough=True)
-    found = detector.detect(np.ascontiguousarray(np.rot90(image, quarters)))
+        return detector.detect(image, thorough)
+    found = detector.detect(np.ascontiguousarray(np.rot90(image, quarters)), thorough)
     angle = quarters * np.pi / 2
     c, s = round(np.cos(angle)), round(np.sin(angle))
     linear = np.array([[c, -s], [s, c]])
@@ -84,20 +113,23 @@ def _detect_turned(image: Array, detector: PeopleDetector, quarters: int) -> Det
     return Detections(np.hstack([corners.min(0), corners.max(0)]), found.scores, points)
 
 
-def search(image_rgb: Array, box: Array, keypoints: Array, blazepose: BlazePose) -> PoseResult | None:
+def search(
+    image_rgb: Array, box: Array, keypoints: Array, blazepose: BlazePose, briefly: bool = False
+) -> PoseResult | None:
     """The best of up to 16 looks at one detected person (``box`` (4,), ``keypoints`` (17,3) COCO), by heatmap peak.
 
-    None if the landmark network does not believe in anybody there.
+    ``briefly`` takes four looks, all of them upright or as the detector says. None if the landmark network does not
+    believe in anybody there.
     """
-    first = from_detection(box, keypoints)
-    starts = [first.turned(angle) for angle in (0, np.pi / 2, np.pi, -np.pi / 2)]
-    starts += [from_box(box).turned(angle) for angle in (0, np.pi / 2, np.pi, -np.pi / 2)]
+    first, plain = from_detection(box, keypoints), from_box(box)
+    turns = (0,) if briefly else (0, np.pi / 2, np.pi, -np.pi / 2)
+    starts = [first.turned(angle) for angle in turns] + [plain.turned(angle) for angle in turns]
     looks = [blazepose.estimate(image_rgb, roi) for roi in starts]
-    looks += [blazepose.estimate(image_rgb, look.next_roi) for look in _best(looks, box, 3)]
-    for scale in (0.85, 1.15):
+    looks += [blazepose.estimate(image_rgb, look.next_roi) for look in _best(looks, box, 1 if briefly else 3)]
+    for scale in () if briefly else (0.85, 1.15):
         looks += [blazepose.estimate(image_rgb, look.roi.scaled(scale)) for look in _best(looks, box, 1)]
     # twice more from its own landmarks: the search ends where looking again changes nothing
-    for _ in range(3):
+    for _ in range(1 if briefly else 3):
         looks += [blazepose.estimate(image_rgb, look.next_roi) for look in _best(looks, box, 1)]
     best = _best(looks, box, 1)
     return best[0] if best and best[0].peak >= _MIN_PEAK else None

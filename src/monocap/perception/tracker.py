@@ -1,64 +1,68 @@
-"""The subject of a video: found once, then followed from frame to frame, and found again when lost.
+"""The people of a video: found, then followed from frame to frame, and found again when lost.
 
-Each frame is looked at where the last one's alignment points say (`Roi`), which is cheap and steady. The detector
-looks at the whole picture only now and then, when the landmarks become doubtful, and while somebody else is near:
-then position and looks decide who is who. This class follows one person; several people are several `Subject`
-states against one list of detections.
+Each frame is looked at where the last one's alignment points say (`Roi`), once per person, which is cheap and steady.
+The detector looks at the whole picture only now and then, when somebody got lost, and while people touch: then position
+and looks decide, for all of them together, who is who (`association`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monocap.errors import InputError
 from monocap.perception import appearance, people
-from monocap.perception.blazepose import SKELETON, BlazePose, PoseResult
+from monocap.perception.association import Body, bodies_of, same_body, share_out, unshared
+from monocap.perception.blazepose import BlazePose, PoseResult
+from monocap.perception.cuts import is_cut, thumbnail
+from monocap.perception.followed import (
+    COAST,
+    Followed,
+    begin,
+    box_of,
+    coco_of,
+    continues,
+    cut_away,
+    likeness,
+    missed,
+    needed,
+    pack,
+    unpack,
+    went_on,
+)
 from monocap.perception.people import PeopleDetector
-from monocap.perception.roi import Roi, from_detection
-from monocap.perception.sides import keep_sides
-from monocap.skeletons import mapping
+from monocap.perception.roi import from_detection
 from monocap.types import Detections, Frame, Keypoints
 
 Array = NDArray[Any]
 
 _MIN_SCORE = 0.5  # the network's own "there is a person"
 _MIN_PEAK = 0.3  # mean heatmap peak; people give 0.5–0.95, an empty room up to 0.2
+_NEW_PEAK = 0.4  # asked of somebody new
 _SURE_PEAK = 0.5  # believed although the detector sees nobody there
-_JUMP = 0.35  # of the region's side: people do not move so far between two frames
-_SAME_LOOKS = (0.5, 0.85, 60)  # similarity asked of somebody found again: at once, at most, after so many frames
-_REACH = (0.3, 0.06)  # of the region's side: how far a lost person may be at once, and how much farther per frame
-_OTHER_LOOKS = 0.2  # this much more similar, somebody else is the subject and we drifted
-_HERE = 0.4  # so much less similar somebody may look who stands where the subject just was
-_TRIAL = 15  # frames in which a person found again must go on looking like the subject
-_LENIENT = 0.08  # so much less similar it may look meanwhile
-_COAST = 12  # frames after a loss in which all turns are tried
-_NEAR = 1.0  # of the region's side: others nearer than this are watched in every frame
-_STEADY = 0.02  # of the region's side: smaller changes of the region are jitter
+_TOUCH = 0.1  # of the region's side: people nearer than this to each other's boxes are in each other's way
+_FIRST_DOUBT = 3  # frames after which somebody new who gets lost is forgotten
+_PROBATION = 20  # frames in which somebody new must be confirmed
+_REPLACE = 1.5  # somebody new must be so much more prominent to take another's place where places are few
+_REMEMBERED = 64  # lost people
+_LONG_LOST = 150  # frames after which nobody is expected back soon
+# How often the detector looks, in frames
+_WHILE_NOBODY, _WHILE_TOUCHING, _WHILE_LOST, _FULL_WHILE_NOBODY = 2, 3, 10, 8
+
+How = Literal["quick", "full"]
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What is known of a followed person: where to look next, where it was, and what it looks like."""
+class PeopleTracker:
+    """Follows the people of a video, at most ``limit`` at a time, by ids that stay.
 
-    roi: Roi
-    points: Array  # (33,3) pixels, confidence
-    velocity: Array  # (2,) pixels per frame
-    looks: Array  # see `appearance.describe`
-    lost: int = 0  # frames since it was last seen
-    gap: int = 0  # how long it had been lost when it was found again
-    trial: int = 0  # frames in which it must still prove to be the same person
-    votes: int = 1  # see `keep_sides`
-
-
-class PersonTracker:
-    """Follows one person through the frames of a video.
-
-    ``detect_every``: the detector runs at least every so many frames; ``forget_after``: a subject lost for so many
-    frames is given up and another person may become the subject (None: never); ``want_mask``: whole-picture masks.
+    ``detect_every``: the detector looks in full at least every so many frames, and quickly three times as often;
+    ``forget_after``: people lost for so many frames are given up and would be somebody new (None: never);
+    ``want_mask``: whole-picture masks.
 
     Raises InputError for counts below 1.
     """
@@ -70,117 +74,236 @@ class PersonTracker:
         detect_every: int = 30,
         forget_after: int | None = None,
         want_mask: bool = False,
+        limit: int = 8,
     ) -> None:
-        if detect_every < 1 or (forget_after is not None and forget_after < 1):
-            raise InputError(f"detect_every {detect_every} and forget_after {forget_after} must be 1 or more")
+        if min(detect_every, limit) < 1 or (forget_after is not None and forget_after < 1):
+            raise InputError(
+                f"detect_every {detect_every}, forget_after {forget_after}, limit {limit} must be 1 or more"
+            )
         self._detector = detector
         self._blazepose = blazepose
         self._detect_every = detect_every
         self._forget_after = forget_after
         self._want_mask = want_mask
-        self._since_detection = 0
-        self._others_near = False
-        self.subject: Subject | None = None
+        self._limit = limit
+        self._next_id = 0
+        self._since_look = 0  # frames since the detector looked at all
+        self._since_full = detect_every  # and since it looked in full
+        self._thumbnail: Array | None = None
+        self._confirmed: set[int] = set()
+        self.people: list[Followed] = []
 
-    def step(self, frame: Frame | Array) -> Keypoints | None:
-        """Keypoints of the subject in the next frame, (H,W,3) uint8 RGB; None if it is not to be seen."""
+    @property
+    def confirmed(self) -> frozenset[int]:
+        """Ids of all who proved to be people, by being seen over several frames and in more than one way."""
+        return frozenset(self._confirmed)
+
+    def looks(self) -> dict[int, Array]:
+        """What everybody who is remembered looks like, by id: see `appearance.describe`."""
+        return {person.id: person.looks for person in self.people}
+
+    def step(self, frame: Frame | Array) -> dict[int, Keypoints]:
+        """Keypoints by id of everybody seen in the next frame, (H,W,3) uint8 RGB.
+
+        Somebody new is among them at once, under an id that is never given again, and is in `confirmed` after a few
+        frames, or else was no person and is seen no more.
+        """
         image = frame.image if isinstance(frame, Frame) else frame
-        if self.subject is not None and self._forget_after is not None and self.subject.lost >= self._forget_after:
-            self.subject = None
-        subject = self.subject
-        if subject is None:
-            return self._start(image)
-        result = None
-        if subject.lost == 0:
-            result = self._estimate(image, subject.roi)
-            if result is not None and not _continues(subject, result):
-                result = None
-        self._since_detection += 1
-        if result is None or self._others_near or self._since_detection >= self._detect_every:
-            result = self._look_around(image, subject, result)
-        if result is None:
-            self.subject = replace(subject, lost=subject.lost + 1)
-            return None
-        followed = _follow(subject, result, image, learn=not self._others_near)
-        if followed is None:
-            self.subject = replace(subject, lost=max(subject.gap, 1), gap=0, trial=0)
-            return None
-        self.subject, keypoints = followed
+        small = thumbnail(image)
+        cut = self._thumbnail is not None and is_cut(self._thumbnail, small)
+        self._thumbnail = small
+        self._since_look += 1
+        self._since_full += 1
+        if self._forget_after is not None:
+            self.people = [person for person in self.people if person.lost < self._forget_after]
+        results = [self._follow(image, person, cut) for person in self.people]
+        if cut:
+            self.people = [p if r is not None else cut_away(p) for p, r in zip(self.people, results, strict=True)]
+        describe = partial(appearance.describe, image)
+        bodies, own = bodies_of(results, None, describe)
+        shared = sum(i is not None for i in own) > len(bodies)
+        how = self._due(results, shared, cut)
+        if how is None:
+            keypoints = self._update(image, results, set())
+        else:
+            found = self._detect(image, how)
+            bodies, own = bodies_of(results, found, describe)
+            if how == "full":  # what is blurred and not seen by the detector either is nobody
+                results = [r if i is None or _believed(bodies[i]) else None for r, i in zip(results, own, strict=True)]
+                bodies, own = bodies_of(results, found, describe)
+            results = self._settle_all(image, bodies, own, found)
+            agreed = {id(body.result) for body in bodies if body.detection is not None}
+            keypoints = self._update(image, results, agreed)
+            keypoints |= self._begin_new(image, bodies, found, [r for r in results if r is not None])
+        self._forget()
         return keypoints
 
-    def _start(self, image: Array) -> Keypoints | None:
-        """Look for somebody to follow: the most prominent person in whom the landmark network believes too."""
-        found = self._detect(image)
-        height, width = image.shape[:2]
-        while (best := people.subject(found, width, height)) is not None:
-            result = self._settle(image, found, best)
-            if result is not None:
-                coco = to_coco(result.keypoints)
-                roi = result.next_roi
-                looks = appearance.describe(image, coco)
-                self.subject = Subject(roi, result.keypoints.points2d, np.zeros(2), looks)
-                self._note_others(found, coco, roi)
-                return result.keypoints
-            rest = np.arange(len(found.scores)) != best
-            found = Detections(found.boxes[rest], found.scores[rest], found.keypoints[rest])
-        return None
+    def state(self) -> dict[str, Array]:
+        """Everything that the next frames depend on, as plain arrays; see `restore`."""
+        counts = np.array([self._next_id, self._since_look, self._since_full])
+        nothing = np.zeros((0, 0, 0), np.float32)
+        rest = {
+            "counts": counts,
+            "confirmed": np.array(sorted(self._confirmed), np.int64),
+            "thumbnail": nothing if self._thumbnail is None else self._thumbnail,
+        }
+        return pack(self.people) | rest
 
-    def _look_around(self, image: Array, subject: Subject, followed: PoseResult | None) -> PoseResult | None:
-        """Who of all people in the picture is the subject? ``followed`` is what following the region gave."""
-        found = self._detect(image)
-        likes = [self._likeness(image, subject, keypoints) for keypoints in found.keypoints]
-        best = int(np.argmax(likes)) if likes else None
-        if followed is None:
-            result = None
-            if best is not None and likes[best] > 0:
-                result = self._settle(image, found, best)
-                if result is not None and self._likeness(image, subject, to_coco(result.keypoints)) <= 0:
-                    result = None
-            if result is None and subject.lost < _COAST:
-                result = self._coast(image, subject)
-                if result is not None and any(
-                    people.same_person(to_coco(result.keypoints), k) for k in found.keypoints
-                ):
-                    result = None  # that one was just judged to be somebody else
-        else:
-            result = followed
-            coco = to_coco(followed.keypoints)
-            own = next((i for i, k in enumerate(found.keypoints) if people.same_person(coco, k)), None)
-            if best is not None and best != own:
-                # somebody else fits better: did the region drift to another person?
-                mine = appearance.similarity(subject.looks, appearance.describe(image, coco))
-                theirs = appearance.similarity(subject.looks, appearance.describe(image, found.keypoints[best]))
-                if likes[best] > 0 and theirs > mine + _OTHER_LOOKS:
-                    result = self._settle(image, found, best) or followed
-            elif own is None and followed.peak < _SURE_PEAK:
-                result = None
-        if result is not None:
-            self._note_others(found, to_coco(result.keypoints), result.next_roi)
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Go on where a tracker of the same options was when `state` was taken: the same results, bit for bit.
+
+        Raises InputError if ``state`` is none.
+        """
+        missing = {"counts", "confirmed", "thumbnail"} - set(state)
+        if missing or np.shape(state["counts"]) != (3,):
+            raise InputError(
+                f"tracker state without {', '.join(sorted(missing)) or 'three counts'}; is it a `state()`?"
+            )
+        self.people = unpack(state)
+        self._next_id, self._since_look, self._since_full = (int(count) for count in state["counts"])
+        self._confirmed = {int(i) for i in state["confirmed"]}
+        self._thumbnail = np.array(state["thumbnail"]) if np.size(state["thumbnail"]) else None
+
+    def _follow(self, image: Array, person: Followed, cut: bool) -> PoseResult | None:
+        """What a person's region shows, if it can be that person."""
+        if person.lost:
+            return None
+        result = self._estimate(image, person.roi)
+        if result is None or not continues(person, result):
+            return None
+        if cut:  # the same place, but perhaps another's
+            looks = appearance.describe(image, coco_of(result.keypoints.points2d))
+            if appearance.similarity(person.looks, looks) < needed(10**6):
+                return None
         return result
 
-    def _coast(self, image: Array, subject: Subject) -> PoseResult | None:
+    def _due(self, results: list[PoseResult | None], shared: bool, cut: bool) -> How | None:
+        """Whether the detector should look at this frame, and how hard."""
+        here = [p for p, r in zip(self.people, results, strict=True) if r is not None]
+        lost = [p for p, r in zip(self.people, results, strict=True) if r is None]
+        if cut or self._since_full >= self._detect_every or any(p.lost == 0 for p in lost):
+            return "full"
+        if not here and self._since_full >= _FULL_WHILE_NOBODY:
+            return "full"
+        every = {
+            1: shared,
+            max(1, self._detect_every // 3): True,
+            _WHILE_NOBODY: not here or any(p.lost <= COAST for p in lost),
+            _WHILE_TOUCHING: bool(_crowded(here)) or any(p.id not in self._confirmed for p in here),
+            _WHILE_LOST: any(p.lost <= _LONG_LOST for p in lost),
+        }
+        return "quick" if any(case and self._since_look >= frames for frames, case in every.items()) else None
+
+    def _settle_all(
+        self, image: Array, bodies: list[Body], own: list[int | None], found: Detections
+    ) -> list[PoseResult | None]:
+        """What each person's landmarks are, now that everybody seen is known."""
+        chosen = share_out(self.people, bodies, own)
+        results: list[PoseResult | None] = []
+        for person, index, mine in zip(self.people, chosen, own, strict=True):
+            body = None if index is None else bodies[index]
+            if body is not None and body.result is None:
+                self._settle_person(image, person, found, body)
+                if body.result is None and mine is not None and mine not in chosen:
+                    body = bodies[mine]
+            result = None if body is None else body.result
+            if result is None and mine is None and person.lost < COAST and not person.adrift:
+                result = self._coast(image, person, bodies)
+            results.append(result)
+        return unshared(self.people, results, own)
+
+    def _settle_person(self, image: Array, person: Followed, found: Detections, body: Body) -> None:
+        """Landmarks of a detected body, if it still is the person when seen better."""
+        result = self._settle(image, found, body.detection or 0)
+        if result is None:
+            return
+        coco = coco_of(result.keypoints.points2d)
+        if likeness(person, coco, appearance.describe(image, coco)) > 0:
+            body.result, body.coco = result, coco
+
+    def _coast(self, image: Array, person: Followed, bodies: list[Body]) -> PoseResult | None:
         """Just lost, and the detector sees nobody who fits: somersaults and falls outrun the region's turning.
 
-        Looks where the subject would be by now, turned all ways; only a sharp answer counts.
+        Looks where the person would be by now, turned all ways; only a sharp answer counts, and nobody else's body.
         """
-        center = subject.roi.center + subject.velocity * (subject.lost + 1)
-        ahead = replace(subject.roi, center=center)
-        tries = [self._estimate(image, ahead.turned(angle)) for angle in (0, np.pi / 2, np.pi, -np.pi / 2)]
+        ahead = person.roi.center + person.velocity * (person.lost + 1)
+        if not ((ahead >= 0) & (ahead < image.shape[1::-1])).all():
+            return None
+        turns = (0, np.pi / 2, np.pi, -np.pi / 2)
+        tries = [self._estimate(image, replace(person.roi, center=ahead).turned(angle)) for angle in turns]
         sharp = [look for look in tries if look is not None and look.peak > _SURE_PEAK]
-        near = [look for look in sharp if self._likeness(image, subject, to_coco(look.keypoints)) > 0]
-        return max(near, key=lambda look: look.peak, default=None)
+        near = []
+        for look in sharp:
+            coco = coco_of(look.keypoints.points2d)
+            if likeness(person, coco, appearance.describe(image, coco)) > 0:
+                near.append(look)
+        best = max(near, key=lambda look: look.peak, default=None)
+        if best is None or any(people.same_person(coco_of(best.keypoints.points2d), body.coco) for body in bodies):
+            return None
+        return best
 
-    def _likeness(self, image: Array, subject: Subject, coco: Array) -> float:
-        """How well a detected person fits the subject; 0 or less: not the same person."""
-        looks = appearance.similarity(subject.looks, appearance.describe(image, coco))
-        frames = subject.lost + 1
-        moved = _centre(coco) - _centre(_coco(subject.points)) - subject.velocity * min(frames, 3)
-        distance = float(np.linalg.norm(moved)) / subject.roi.size
-        reach = _REACH[0] + _REACH[1] * frames
-        if distance >= reach:
-            return looks - _SAME_LOOKS[1]
-        here = _HERE * max(0.0, 1 - distance / reach) * max(0.0, 1 - frames / _COAST)
-        return looks - _needed(frames) + here  # just seen here: looks matter less, light and view may change
+    def _update(self, image: Array, results: list[PoseResult | None], agreed: set[int]) -> dict[int, Keypoints]:
+        """The people's next states, and the keypoints of those seen; ``agreed``: `id` of what the detector saw too."""
+        keypoints: dict[int, Keypoints] = {}
+        crowded = _crowded([p for p, r in zip(self.people, results, strict=True) if r is not None])
+        for i, (person, result) in enumerate(zip(self.people, results, strict=True)):
+            went = None
+            if result is not None:
+                went = went_on(person, result, image, person.id not in crowded, id(result) in agreed)
+                if went is None:
+                    person = replace(person, lost=max(person.gap, 1), gap=0, trial=0)
+            if went is None:
+                self.people[i] = person if result is not None else missed(person)
+            else:
+                self.people[i], keypoints[person.id] = went
+                if self.people[i].confirmed:
+                    self._confirmed.add(person.id)
+        return keypoints
+
+    def _begin_new(
+        self, image: Array, bodies: list[Body], found: Detections, known: list[PoseResult]
+    ) -> dict[int, Keypoints]:
+        """Follow everybody whom the detector sees, in whom the landmark network believes, and who is nobody known."""
+        keypoints: dict[int, Keypoints] = {}
+        height, width = image.shape[:2]
+        new = [body.detection for body in bodies if body.result is None and body.detection is not None]
+        prominence = people.prominence(found.boxes, found.scores, width, height)
+        for row in sorted(new, key=lambda row: -prominence[row]):
+            result = self._settle(image, found, row)
+            if result is None or result.peak < _NEW_PEAK or any(same_body(result, other) for other in known):
+                continue
+            if not self._make_room(result, width, height):
+                continue
+            person = begin(self._next_id, result, image)
+            self._next_id += 1
+            self.people.append(person)
+            keypoints[person.id] = result.keypoints
+            known = [*known, result]
+        return keypoints
+
+    def _make_room(self, result: PoseResult, width: int, height: int) -> bool:
+        """Whether there is a place for somebody new; the least prominent leaves for somebody far more prominent."""
+        here = [person for person in self.people if not person.lost]
+        if len(here) < self._limit:
+            return True
+        points = np.stack([person.points for person in here] + [result.keypoints.points2d])
+        limits = (width - 1, height - 1, width - 1, height - 1)
+        shown = people.prominence(np.clip(box_of(points), 0, limits), points[..., 2].mean(-1), width, height)
+        least = int(np.argmin(shown[:-1]))
+        if shown[-1] < _REPLACE * shown[least]:
+            return False
+        self.people.remove(here[least])
+        return True
+
+    def _forget(self) -> None:
+        """Drop who was no person after all, and whoever is lost for longest when too many are."""
+        proved, new = self._confirmed, (_FIRST_DOUBT, _PROBATION)
+        kept = [p for p in self.people if p.id in proved or (p.lost <= new[0] and p.seen < new[1])]
+        longest = sorted((person.lost for person in kept), reverse=True)
+        while len([person for person in kept if person.lost]) > _REMEMBERED:
+            gone = longest.pop(0)
+            kept = [person for person in kept if person.lost < gone]
+        self.people = kept
 
     def _settle(self, image: Array, found: Detections, index: int) -> PoseResult | None:
         """Landmarks of a detected person: a first look, and a second one where the first says."""
@@ -190,91 +313,28 @@ class PersonTracker:
         second = self._estimate(image, first.next_roi)
         best = second if second is not None and second.peak >= first.peak else first
         low, high = found.boxes[index, :2], found.boxes[index, 2:]
-        inside = ((to_coco(best.keypoints)[:, :2] > low) & (to_coco(best.keypoints)[:, :2] < high)).all(1)
-        return best if inside.mean() > 0.4 else None
+        points = coco_of(best.keypoints.points2d)[:, :2]
+        return best if ((points > low) & (points < high)).all(1).mean() > 0.4 else None
 
-    def _estimate(self, image: Array, roi: Roi) -> PoseResult | None:
+    def _estimate(self, image: Array, roi: Any) -> PoseResult | None:
         result = self._blazepose.estimate(image, roi, self._want_mask)
         return result if result.keypoints.score >= _MIN_SCORE and result.peak >= _MIN_PEAK else None
 
-    def _detect(self, image: Array) -> Detections:
-        self._since_detection = 0
-        return self._detector.detect(image)
-
-    def _note_others(self, found: Detections, coco: Array, roi: Roi) -> None:
-        others = [k for k in found.keypoints if not people.same_person(coco, k)]
-        self._others_near = any(np.linalg.norm(_centre(k) - _centre(coco)) < _NEAR * roi.size for k in others)
+    def _detect(self, image: Array, how: How) -> Detections:
+        self._since_look = 0
+        if how == "full":
+            self._since_full = 0
+        return self._detector.detect(image, quick=how == "quick")
 
 
-def to_coco(keypoints: Keypoints) -> Array:
-    """(17,3) COCO keypoints of BlazePose ones: all of COCO's are among them."""
-    return _coco(keypoints.points2d)
+def _crowded(persons: list[Followed]) -> set[int]:
+    """Ids of people who are in each other's way: a region may slip from one to the other, and looks are mixed."""
+    boxes = np.array([person.box for person in persons]).reshape(-1, 4)
+    margin = _TOUCH * np.array([person.roi.size for person in persons])[:, None]
+    low, high = boxes[:, :2] - margin, boxes[:, 2:] + margin
+    touching = ((low[:, None] < high[None]) & (low[None] < high[:, None])).all(-1)
+    return {person.id for person, near in zip(persons, touching.sum(1) > 1, strict=True) if near}
 
 
-def _coco(points: Array) -> Array:
-    source, target = mapping(SKELETON, "coco17")
-    coco = np.zeros((17, 3))
-    coco[target] = points[source]
-    return coco
-
-
-def _centre(coco: Array) -> Array:
-    weights = np.maximum(coco[:, 2], 1e-3)
-    return weights @ coco[:, :2] / weights.sum()
-
-
-def _continues(subject: Subject, result: PoseResult) -> bool:
-    moved = np.linalg.norm(_centre(to_coco(result.keypoints)) - _centre(_coco(subject.points)))
-    return bool(moved < _JUMP * subject.roi.size and 0.4 < result.next_roi.size / subject.roi.size < 2.5)
-
-
-def _needed(frames: int) -> float:
-    """How similar somebody must look to be the subject that was lost so many frames ago."""
-    soon, late, when = _SAME_LOOKS
-    return soon + (late - soon) * min(frames / when, 1)
-
-
-def _follow(subject: Subject, result: PoseResult, image: Array, learn: bool) -> tuple[Subject, Keypoints] | None:
-    """State and keypoints after a frame in which the subject was seen; ``learn``: its looks may be learnt.
-
-    None if somebody found again turns out, seen better, to look too different.
-    """
-    coco = to_coco(result.keypoints)
-    looks = appearance.describe(image, coco)
-    if subject.lost:  # found again just now: nothing of the last frame is a guide
-        return replace(
-            subject,
-            roi=result.next_roi,
-            points=result.keypoints.points2d,
-            velocity=np.zeros(2),
-            lost=0,
-            gap=subject.lost,
-            trial=_TRIAL if subject.lost > _COAST else 0,
-        ), result.keypoints
-    if subject.trial:
-        if appearance.similarity(subject.looks, looks) < _needed(subject.gap) - _LENIENT:
-            return None
-        learn = False
-    keypoints, votes = keep_sides(result.keypoints, subject.points, subject.votes)
-    moved = _centre(coco) - _centre(_coco(subject.points))
-    return replace(
-        subject,
-        roi=steady(subject.roi, result.next_roi),
-        points=keypoints.points2d,
-        velocity=0.5 * subject.velocity + 0.5 * moved,
-        looks=0.95 * subject.looks + 0.05 * looks if learn else subject.looks,
-        trial=max(subject.trial - 1, 0),
-        votes=votes,
-    ), keypoints
-
-
-def steady(old: Roi, new: Roi) -> Roi:
-    """``new``, less its jitter: changes below two hundredths of the side are taken half, clear moves whole."""
-    turn = (new.rotation - old.rotation + np.pi) % (2 * np.pi) - np.pi
-    change = max(float(np.linalg.norm(new.center - old.center)) / old.size, abs(new.size / old.size - 1), abs(turn) / 2)
-    gain = float(np.clip(change / _STEADY, 0.5, 1.0))
-    return Roi(
-        old.center + gain * (new.center - old.center),
-        old.size * (new.size / old.size) ** gain,
-        old.rotation + gain * turn,
-    )
+def _believed(body: Body) -> bool:
+    return body.detection is not None or (body.result is not None and body.result.peak >= _SURE_PEAK)

@@ -1,8 +1,8 @@
-"""Photo or video → `Motion`: find the person, follow their keypoints, fit the body. One person for now."""
+"""Photo or video → `Motion`: find the people, follow their keypoints, fit a body to each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -13,11 +13,17 @@ from monocap.bodies import BodyModel, load_body
 from monocap.errors import InputError, MediaError
 from monocap.fitting import Fitter
 from monocap.media.readers import Media
-from monocap.perception import BlazePose, Lifter, PeopleDetector, PersonTracker, find_person_keypoints
+from monocap.perception import BlazePose, Lifter, PeopleDetector, PeopleTracker, find_people_keypoints
+from monocap.perception.blazepose import SKELETON
 from monocap.pipeline.assemble import assemble
+from monocap.pipeline.cast import cast_of
 from monocap.pipeline.clock import Progress, StageClock, silent
 from monocap.pipeline.settings import NETWORK, PHOTO_CROPS, CaptureSettings
+from monocap.pipeline.sightings import Sightings
 from monocap.types import BodyEstimate, Camera, Frame, Keypoints, Motion, Track
+
+_FOLLOWED = 8  # people at a time
+_CANDIDATES = 2  # people followed beyond those asked for: who is prominent shows only in the end
 
 
 class CaptureEngine:
@@ -75,44 +81,62 @@ class CaptureEngine:
         camera = self._camera(width, height, focal_px)
         crops = PHOTO_CROPS[self.settings.preset]
         with self.clock.stage("keypoints"):
-            keypoints = find_person_keypoints(image, detector=self.detector, blazepose=self.network, jittered=crops)
-        people = []
-        if keypoints is None:
+            found = find_people_keypoints(
+                image,
+                most=self.settings.most_people,
+                detector=self.detector,
+                blazepose=self.network,
+                jittered=crops,
+            )
+        if not found:
             self.warnings.append("nobody found in the picture")
-        else:
-            estimate = self.fit_still(keypoints, camera)
-            people.append((_track([keypoints], keypoints.skeleton), estimate))
+        people = [(_still_track(i, one), self.fit_still(one, camera)) for i, one in enumerate(found)]
         return assemble(self.body, camera, 1.0, np.zeros(1, np.int64), np.zeros(1), people)
 
     def _video(self, media: Media, progress: Progress) -> Motion:
         camera = self._camera(media.width, media.height, media.focal_px)
-        tracker = PersonTracker(self.detector, self.network)
-        found: list[Keypoints | None] = []
-        times: list[float] = []
+        most = self.settings.most_people
+        limit = _FOLLOWED if most is None else min(most + _CANDIDATES, _FOLLOWED)
+        tracker = PeopleTracker(self.detector, self.network, limit=max(limit, most or 1))
+        sightings = Sightings(SKELETON)
         frames = iter(media)
         while (frame := self._next(frames)) is not None:
             with self.clock.stage("keypoints"):
-                keypoints = tracker.step(frame.image)
-            found.append(None if keypoints is None else replace(keypoints, mask=None))
-            times.append(frame.time)
-            progress("keypoints", len(found), media.frame_count)
-        if not found:
+                seen = tracker.step(frame.image)
+                sightings.add(frame.time, seen, tracker.looks())
+            progress("keypoints", sightings.frames, media.frame_count)
+        count = sightings.frames
+        if not count:
             raise MediaError(f"{media.path}: no frame could be decoded; is it a whole video file?")
-        stamps, index = np.array(times), np.arange(len(found))
-        seen = [keypoints for keypoints in found if keypoints is not None]
-        people = []
-        if not seen:
-            self.warnings.append(f"nobody found in {len(found)} frames")
-        else:
-            if len(seen) < len(found):
-                self.warnings.append(f"the person was found in {len(seen)} of {len(found)} frames; see 'valid'")
-            track = _track(found, seen[0].skeleton)
-            with self.clock.stage("lift"):
-                track = replace(track, points3d=self.lifter.lift(track.points2d, camera))
-            with self.clock.stage("fit"):
-                report = partial(progress, "fit")
-                people.append((track, self._fitter(camera).video(track, stamps, report)))
-        return assemble(self.body, camera, media.fps, index, stamps, people)
+        tracks = self._decide(sightings, tracker.confirmed, camera)
+        people = [self._fit_track(track, camera, sightings.times, progress) for track in tracks]
+        return assemble(self.body, camera, media.fps, np.arange(count), sightings.times.copy(), people)
+
+    def _decide(self, sightings: Sightings, confirmed: Collection[int], camera: Camera) -> list[Track]:
+        """The people to capture; what the user should know about them goes to the warnings."""
+        cast = cast_of(sightings, confirmed, camera.width, camera.height, self.settings.most_people)
+        if cast.doubtful:
+            what = "sighting was" if cast.doubtful == 1 else "sightings were"
+            self.warnings.append(f"{cast.doubtful} {what} too short or too doubtful to be a person")
+        if cast.less_prominent:
+            self.warnings.append(f"{cast.less_prominent} less prominent people were left out; see --people")
+        if not cast.tracks:
+            self.warnings.append(f"nobody found in {sightings.frames} frames")
+        for track in cast.tracks:
+            found, frames = int(track.valid.sum()), len(track.valid)
+            if found < frames:
+                self.warnings.append(f"person {track.track_id} was found in {found} of {frames} frames; see 'valid'")
+        return cast.tracks
+
+    def _fit_track(
+        self, track: Track, camera: Camera, times: NDArray[np.float64], progress: Progress
+    ) -> tuple[Track, BodyEstimate]:
+        with self.clock.stage("lift"):
+            lifted = np.zeros(track.points3d.shape)
+            lifted[track.valid] = self.lifter.lift(track.points2d[track.valid], camera)
+            track = replace(track, points3d=lifted)
+        with self.clock.stage("fit"):
+            return track, self._fitter(camera).video(track, times, partial(progress, "fit"))
 
     def _next(self, frames: Iterator[Frame]) -> Frame | None:
         with self.clock.stage("decode"):
@@ -122,14 +146,7 @@ class CaptureEngine:
         return Fitter(self.body, camera, self.settings.fit_options)
 
 
-def _track(found: list[Keypoints | None], skeleton: str) -> Track:
-    template = next(keypoints for keypoints in found if keypoints is not None)
-    empty = np.zeros_like(template.points2d), np.zeros_like(template.points3d)
-    return Track(
-        track_id=0,
-        skeleton=skeleton,
-        points2d=np.stack([empty[0] if k is None else k.points2d for k in found]),
-        points3d=np.stack([empty[1] if k is None else k.points3d for k in found]),
-        valid=np.array([k is not None for k in found]),
-        score=np.array([0.0 if k is None else k.score for k in found]),
-    )
+def _still_track(identity: int, keypoints: Keypoints) -> Track:
+    points2d, points3d = keypoints.points2d[None], keypoints.points3d[None]
+    score = np.array([keypoints.score])
+    return Track(identity, keypoints.skeleton, points2d, points3d, np.array([True]), score)

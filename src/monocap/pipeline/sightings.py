@@ -1,0 +1,102 @@
+"""What was seen in a video so far: one row per person and frame, in arrays that grow, kept apart from who is who.
+
+A row takes 0.8 kB, so ten minutes of one person take 15 MB. `state` and `restore` let a capture go on later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monocap.errors import InputError
+from monocap.skeletons import get
+from monocap.types import Keypoints
+
+Array = NDArray[Any]
+
+_START = 256  # rows
+
+
+class Sightings:
+    """Frames' times, and what was seen in them under which id, in the order of the frames.
+
+    ``skeleton`` is the keypoints' one. ``times`` (T,) s; ``rows``: arrays with one row per sighting: frame, id, score,
+    points2d (N,3), points3d (N,3). ``looks`` by id: the last description of each person.
+    """
+
+    def __init__(self, skeleton: str) -> None:
+        points = (len(get(skeleton)), 3)
+        self.skeleton = skeleton
+        self.looks: dict[int, Array] = {}
+        self._times, self._frames = np.zeros(_START), 0
+        self._count = 0
+        self._rows: dict[str, Array] = {
+            "frame": np.zeros(_START, np.int32),
+            "id": np.zeros(_START, np.int32),
+            "score": np.zeros(_START, np.float32),
+            "points2d": np.zeros((_START, *points), np.float32),
+            "points3d": np.zeros((_START, *points), np.float32),
+        }
+
+    @property
+    def frames(self) -> int:
+        """T, the number of frames so far."""
+        return self._frames
+
+    @property
+    def times(self) -> Array:
+        """(T,) seconds."""
+        return self._times[: self._frames]
+
+    @property
+    def rows(self) -> dict[str, Array]:
+        """Views of the rows that are filled."""
+        return {name: values[: self._count] for name, values in self._rows.items()}
+
+    def add(self, time: float, seen: Mapping[int, Keypoints], looks: Mapping[int, Array]) -> None:
+        """The next frame, at ``time`` s: everybody ``seen`` in it by id, and what they look like."""
+        if self._frames == len(self._times):
+            self._times = _longer(self._times)
+        self._times[self._frames] = time
+        for identity, keypoints in seen.items():
+            if keypoints.skeleton != self.skeleton:
+                raise InputError(f"keypoints of {keypoints.skeleton!r} came; these sightings are of {self.skeleton!r}")
+            if self._count == len(self._rows["id"]):
+                self._rows = {name: _longer(values) for name, values in self._rows.items()}
+            row = (self._frames, identity, keypoints.score, keypoints.points2d, keypoints.points3d)
+            for name, value in zip(self._rows, row, strict=True):
+                self._rows[name][self._count] = value
+            self._count += 1
+            if identity in looks:
+                self.looks[identity] = looks[identity]
+        self._frames += 1
+
+    def state(self) -> dict[str, Array]:
+        """Everything as plain arrays; see `restore`."""
+        looks = np.stack(list(self.looks.values())) if self.looks else np.zeros((0, 0, 0), np.float32)
+        known = {"looks": looks, "looks_id": np.array(list(self.looks), np.int64), "times": self.times.copy()}
+        return known | {name: values.copy() for name, values in self.rows.items()}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Replace everything by a `state`. Raises InputError if it is none."""
+        count = len(state.get("id", ()))
+        for name, like in self._rows.items():
+            came = state.get(name)
+            if came is None or came.dtype != like.dtype or came.shape != (count, *like.shape[1:]):
+                what = "nothing" if came is None else f"{came.dtype} {came.shape}"
+                raise InputError(f"sightings {name!r}: expected {like.dtype} {(count, *like.shape[1:])}, came {what}")
+        if not {"times", "looks", "looks_id"} <= set(state) or len(state["looks"]) != len(state["looks_id"]):
+            raise InputError("sightings: expected times, and looks with an id each; is it a `state()`?")
+        self._rows = {name: np.array(state[name]) for name in self._rows}
+        self._times, self._frames, self._count = np.array(state["times"], float), len(state["times"]), count
+        self.looks = {int(i): np.array(one) for i, one in zip(state["looks_id"], state["looks"], strict=True)}
+
+
+def _longer(values: Array) -> Array:
+    """Room for twice as much."""
+    room = np.zeros((max(_START, 2 * len(values)), *values.shape[1:]), values.dtype)
+    room[: len(values)] = values
+    return room
