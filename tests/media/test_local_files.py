@@ -75,10 +75,11 @@ def test_lists_of_other_files(text: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("cover", [False, True])
 def test_sound_alone_and_sound_with_a_cover(cover: bool, tmp_path: Path) -> None:
+    picture: Any = None
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         sound: Any = container.add_stream("aac", rate=44100)
         if cover:
-            picture: Any = container.add_stream("mjpeg", rate=1)
+            picture = container.add_stream("mjpeg", rate=1)
             picture.width, picture.height, picture.pix_fmt = 64, 48, "yuvj420p"
             picture.disposition = Disposition.attached_pic
         for _ in range(3):

@@ -35,7 +35,7 @@ class ProgressDisplay:
             disable=not self._console.is_terminal,
         )
         self._tasks: dict[str, int] = {}
-        self._started: dict[str, float] = {}
+        self._started: dict[str, tuple[float, int]] = {}  # when, and at which frame: a resumed capture starts later
         self._logged: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -51,11 +51,12 @@ class ProgressDisplay:
         now = time.monotonic()
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(self._label + stage, total=total)
-            self._started[stage] = self._logged[stage] = now
+            self._started[stage], self._logged[stage] = (now, done), now
         self._bars.update(self._tasks[stage], completed=done, total=total)  # type: ignore[arg-type]
         if not self._console.is_terminal and (now - self._logged[stage] >= _LOG_EVERY):
             self._logged[stage] = now
-            rate = done / max(now - self._started[stage], 1e-9)
+            begun, before = self._started[stage]
+            rate = (done - before) / max(now - begun, 1e-9)
             left = "" if not total else f" of {total}, {max(total - done, 0) / max(rate, 1e-9):.0f} s left"
             self._console.print(f"{self._label}{stage}: {done}{left}, {rate:.1f} frames/s")
 

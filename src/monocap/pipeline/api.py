@@ -30,8 +30,9 @@ def capture(
 
     Raises MediaError if the file cannot be read, InputError for bad options.
     """
-    engine = CaptureEngine(_settings(settings, options))
-    return engine.capture(open_media(source), progress)
+    chosen = _settings(settings, options)
+    media = open_media(source)  # first: a very large picture is decoded before networks take memory
+    return CaptureEngine(chosen).capture(media, progress)
 
 
 def capture_image(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from monocap.perception.blazepose import SKELETON
 from monocap.pipeline.assemble import assemble
 from monocap.pipeline.cast import cast_of
 from monocap.pipeline.clock import Progress, StageClock, silent
+from monocap.pipeline.resume import Checkpoint
 from monocap.pipeline.settings import NETWORK, PHOTO_CROPS, CaptureSettings
 from monocap.pipeline.sightings import Sightings
 from monocap.types import BodyEstimate, Camera, Frame, Keypoints, Motion, Track
@@ -42,19 +44,24 @@ class CaptureEngine:
             self.network = BlazePose(NETWORK[self.settings.preset])
             self.lifter = Lifter()
 
-    def capture(self, media: Media, progress: Progress = silent) -> Motion:
-        """Capture an opened photo or video. Nobody found is no error: the motion then holds no people."""
+    def capture(self, media: Media, progress: Progress = silent, checkpoint: Checkpoint | None = None) -> Motion:
+        """Capture an opened photo or video. Nobody found is no error: the motion then holds no people.
+
+        Pixels are those of the source's full size, though very large ones are worked on smaller. With a
+        ``checkpoint``, a video goes on where that was saved, and saves itself there now and then.
+        """
         self.warnings = []
-        motion = self._photo(media) if media.kind == "image" else self._video(media, progress)
+        motion = self._photo(media) if media.kind == "image" else self._video(media, progress, checkpoint)
         self.warnings = [*media.warnings, *self.warnings]
-        return motion
+        return motion if (media.width, media.height) == media.full_size else motion.resized(*media.full_size)
 
     def capture_pixels(self, image: NDArray[np.uint8]) -> Motion:
         """Capture a picture (H,W,3) uint8 RGB that is already in memory. Raises InputError if it is anything else."""
         self.warnings = []
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise InputError(f"image has shape {image.shape} and type {image.dtype}; expected (H, W, 3) uint8 RGB")
-        return self._still(image, None)
+        height, width = image.shape[:2]
+        return self._still(image, self._camera(width, height, None))
 
     def fit_still(self, keypoints: Keypoints, camera: Camera) -> BodyEstimate:
         """The body of one picture (T = 1) from its keypoints, their 3D hints replaced by the lifter's."""
@@ -66,7 +73,11 @@ class CaptureEngine:
     def _photo(self, media: Media) -> Motion:
         with self.clock.stage("decode"):
             frame = next(iter(media))
-        return self._still(frame.image, media.focal_px)
+        return self._still(frame.image, self._camera_of(media))
+
+    def _camera_of(self, media: Media) -> Camera:
+        """The camera of the frames that are worked on; what is given and known is of the full size."""
+        return self._camera(*media.full_size, media.focal_px).resized(media.width, media.height)
 
     def _camera(self, width: int, height: int, focal_px: float | None) -> Camera:
         camera, origin = self.settings.camera(width, height, focal_px)
@@ -76,9 +87,7 @@ class CaptureEngine:
             )
         return camera
 
-    def _still(self, image: NDArray[np.uint8], focal_px: float | None) -> Motion:
-        height, width = image.shape[:2]
-        camera = self._camera(width, height, focal_px)
+    def _still(self, image: NDArray[np.uint8], camera: Camera) -> Motion:
         crops = PHOTO_CROPS[self.settings.preset]
         with self.clock.stage("keypoints"):
             found = find_people_keypoints(
@@ -93,18 +102,25 @@ class CaptureEngine:
         people = [(_still_track(i, one), self.fit_still(one, camera)) for i, one in enumerate(found)]
         return assemble(self.body, camera, 1.0, np.zeros(1, np.int64), np.zeros(1), people)
 
-    def _video(self, media: Media, progress: Progress) -> Motion:
-        camera = self._camera(media.width, media.height, media.focal_px)
+    def _video(self, media: Media, progress: Progress, checkpoint: Checkpoint | None) -> Motion:
+        camera = self._camera_of(media)
         most = self.settings.most_people
         limit = _FOLLOWED if most is None else min(most + _CANDIDATES, _FOLLOWED)
         tracker = PeopleTracker(self.detector, self.network, limit=max(limit, most or 1))
         sightings = Sightings(SKELETON)
-        frames = iter(media)
+        if checkpoint is not None and (saved := checkpoint.keypoints()) is not None:
+            tracker.restore(_part(saved, "tracker."))
+            sightings.restore(_part(saved, "sightings."))
+            checkpoint.resumed_from = sightings.frames
+        frames = media.frames(sightings.frames)
         while (frame := self._next(frames)) is not None:
             with self.clock.stage("keypoints"):
                 seen = tracker.step(frame.image)
                 sightings.add(frame.time, seen, tracker.looks())
             progress("keypoints", sightings.frames, media.frame_count)
+            if checkpoint is not None:
+                with self.clock.stage("checkpoint"):
+                    checkpoint.offer(partial(_state, tracker, sightings))
         count = sightings.frames
         if not count:
             raise MediaError(f"{media.path}: no frame could be decoded; is it a whole video file?")
@@ -144,6 +160,16 @@ class CaptureEngine:
 
     def _fitter(self, camera: Camera) -> Fitter:
         return Fitter(self.body, camera, self.settings.fit_options)
+
+
+def _state(tracker: PeopleTracker, sightings: Sightings) -> dict[str, NDArray[Any]]:
+    """All that a video's keypoint stage has in memory, under names that `_part` takes apart."""
+    parts = {"tracker.": tracker.state(), "sightings.": sightings.state()}
+    return {prefix + name: array for prefix, part in parts.items() for name, array in part.items()}
+
+
+def _part(saved: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in saved.items() if name.startswith(prefix)}
 
 
 def _still_track(identity: int, keypoints: Keypoints) -> Track:

@@ -116,7 +116,7 @@ class CaptureRun:
         if checkpoint.complete and "npz" in checkpoint.outputs:  # only other formats are asked for than before
             (name,) = checkpoint.outputs["npz"]
             return Motion.load(folder / name), []
-        motion = engine.capture(media, progress)
+        motion = engine.capture(media, progress, checkpoint)
         if media.kind == "video":
             checkpoint.keep_motion(motion, engine.warnings)
         return motion, engine.warnings
@@ -138,7 +138,8 @@ def _write(
 ) -> list[Path]:
     """Write one format, or the overlay."""
     formats, overlay = ([], True) if part == "overlay" else ([part], False)
-    progress(f"write {part}", 0, None)
+    if not overlay:  # that tells its own progress
+        progress(f"write {part}", 0, None)
     if media.kind == "image":
         return write_photo_outputs(folder, media.path.stem, media, motion, engine.body, formats, overlay, clock)
     return write_video_outputs(folder, media, motion, engine.body, formats, overlay, clock, progress)
