@@ -1,4 +1,7 @@
-"""Motion in time and on the ground: up and floor of a still camera, contacts, feet that stay, filters. `settle` first."""
+"""Motion in time and on the ground: up and floor of a still camera, contacts, feet that stay, filters.
+
+Read `settling` first.
+"""
 
 from monocap.motion.ground import Ground
 from monocap.motion.legs import CONTACT_POINTS

@@ -1,8 +1,7 @@
 """When does a foot stand? Slow and low points of the soles, decided with hysteresis.
 
-A camera sees motion across its line of sight ten times better than along it, so speed is weighed: the share along the
-ray counts a quarter. On simulated captures of motion capture this tells 96 % of the true contacts (F1, see
-docs/motion.md); with both shares alike it is 94 %. Thresholds: spec of deep-motion-editing, SlimeVR and WHAM agree on
+A camera sees motion across its line of sight far better than along it, so speed is weighed: the share along the ray
+counts a quarter (docs/motion.md has what that buys). deep-motion-editing, SlimeVR and WHAM agree on thresholds of
 0.15–0.4 m/s; ours is at the upper end because the fit has already smoothed the soles' stops.
 """
 

@@ -1,9 +1,10 @@
 """Feet that stay where they stand.
 
-In every contact the sole point is held at one place of the world: the mean of where the fit saw it, drawn to the ground.
-What that takes is mostly along the line of sight, where one camera sees badly, so the picture hardly changes: each
-correction is bounded across the line of sight and along it, and a contact that needs more is cut in two or dropped.
-Corrections fade in and out; what both feet ask for moves the pelvis, slowly, and the legs do the rest (`leg_ik`).
+In every contact the sole point is held at one place of the world: the mean of where the fit saw it, drawn to the
+ground. What that takes is mostly along the line of sight, where one camera sees badly, so the picture hardly changes:
+each correction is bounded across the line of sight and along it, and a contact that needs more is cut in two or
+dropped. Corrections fade in and out; what both feet ask for moves the pelvis, slowly, and the legs do the rest
+(`leg_ik`).
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from monocap.geometry import rotations
 from monocap.motion.contacts import runs
 from monocap.motion.leg_ik import reach_ankles
-from monocap.motion.legs import ANKLES, Legs, PosedLegs
+from monocap.motion.legs import ANKLES, HIPS, KNEES, Legs, PosedLegs
+from monocap.priors.limits import PoseLimits
 from monocap.types import Array, BodyParams
+
+_CHUNK = 1000  # frames checked at once
+_BEYOND = 0.02  # rad: so much more beyond a joint's limits is not yet a damage
 
 
 @dataclass(frozen=True)
@@ -67,16 +72,40 @@ def lock_feet(
     if not weight.any():
         return params
     shift = _slow(offset, weight, rule.follow / step)
-    moved = weight[..., None] * offset + (1.0 - weight[..., None]) * shift[:, None]
-    moved = gaussian_filter1d(moved, rule.soften / step, axis=0, mode="nearest")
-    wanted = posed.joints[:, list(ANKLES)] + moved
-    reached, missing = reach_ankles(posed, shift, wanted)
+    apart = weight[..., None] * (offset - shift[:, None])  # what is left for the legs
+    apart = gaussian_filter1d(apart, rule.soften / step, axis=0, mode="nearest")
+    ankles = posed.joints[:, list(ANKLES)]
+    reached, missing = reach_ankles(posed, shift, ankles + shift[:, None] + apart)
     short = weight[..., None] * missing
     if np.abs(short).max() > 1e-3:  # a leg is too short: the pelvis comes nearer
         pull = short[np.arange(len(short)), np.linalg.norm(short, axis=-1).argmax(axis=1)]
-        shift = shift + gaussian_filter1d(pull, 0.07 / step, axis=0, mode="nearest")
-        reached, _ = reach_ankles(posed, shift, wanted)
-    return _with_legs(legs, params, reached, shift, weight)
+        pull = gaussian_filter1d(pull, 0.07 / step, axis=0, mode="nearest")
+        shift, apart = shift + pull, apart - weight[..., None] * pull[:, None]
+        reached, _ = reach_ankles(posed, shift, ankles + shift[:, None] + apart)
+    locked = _with_legs(legs, params, reached, shift, weight)
+    possible = _human(params, locked, step)
+    if not possible.all():
+        reached, _ = reach_ankles(posed, shift, ankles + shift[:, None] + possible[:, None, None] * apart)
+        locked = _with_legs(legs, params, reached, shift, weight)
+    return locked
+
+
+def _human(before: BodyParams, after: BodyParams, step: float) -> Array:
+    """(T,) 1, falling to 0 around frames in which a joint has come farther beyond its limits than it was."""
+    limits = PoseLimits.load()
+    worse = np.concatenate(
+        [
+            (limits.excess(after.body_pose[k : k + _CHUNK]) > limits.excess(before.body_pose[k : k + _CHUNK]) + _BEYOND)
+            .any(axis=1)
+            for k in range(0, len(after.body_pose), _CHUNK)
+        ]
+    )  # fmt: skip
+    if not worse.any():
+        return np.ones(len(worse))
+    reach = max(1, round(0.15 / step))
+    near = maximum_filter1d(worse.astype(np.float64), 2 * reach + 1, mode="nearest")
+    # the bell is narrower than what it smooths, so that the bad frames themselves stay at 0
+    return 1.0 - gaussian_filter1d(near, reach / 3.0, mode="nearest", truncate=3.0)
 
 
 def _foot_offset(
@@ -95,12 +124,12 @@ def _foot_offset(
         points = posed.points[:, column]
         for start, stop in runs(contact[:, column]):
             for first, last, place in _places(points, start, stop, times, step, up, level, rule):
-                held = np.clip(np.arange(len(times)), first, last - 1)
-                lack = place - points[held]
-                fade = _fade(times, first, last, step, rule)
-                total += fade[:, None] * lack
-                weights += fade
-                free *= 1.0 - fade
+                near = slice(*np.searchsorted(times, [times[first] - rule.ease_out, times[last - 1] + rule.ease_out]))
+                held = np.clip(np.arange(near.start, near.stop), first, last - 1)
+                fade = _fade(times[near], times[first], times[last - 1], step, rule)
+                total[near] += fade[:, None] * (place - points[held])
+                weights[near] += fade
+                free[near] *= 1.0 - fade
     return total / np.maximum(weights, 1e-9)[:, None], 1.0 - free
 
 
@@ -136,11 +165,11 @@ def _on_ground(place: Array, up: Array, level: float, rule: LockRule) -> Array:
     return place - spread * (place @ up - level) / (up @ spread + height**2)
 
 
-def _fade(times: Array, first: int, last: int, step: float, rule: LockRule) -> Array:
-    """(T,) 0 to 1: smooth steps about both ends of the stretch ``first`` … ``last`` (exclusive)."""
-    ease_in = min(rule.ease_in, 0.25 * (times[last - 1] - times[first] + step))
-    since = (times - times[first] + rule.ease_out) / (rule.ease_out + ease_in)
-    until = (times[last - 1] - times + rule.ease_out) / (rule.ease_out + ease_in)
+def _fade(times: Array, first: float, last: float, step: float, rule: LockRule) -> Array:
+    """(n,) 0 to 1 at ``times``: smooth steps about both ends of a stretch from ``first`` to ``last`` s."""
+    ease_in = min(rule.ease_in, 0.25 * (last - first + step))
+    since = (times - first + rule.ease_out) / (rule.ease_out + ease_in)
+    until = (last - times + rule.ease_out) / (rule.ease_out + ease_in)
     s = np.clip(np.minimum(since, until), 0.0, 1.0)
     return s * s * (3.0 - 2.0 * s)
 
@@ -156,9 +185,9 @@ def _with_legs(legs: Legs, params: BodyParams, posed: PosedLegs, shift: Array, w
     """The parameters with the legs' new rotations and the pelvis' shift; frames that nothing touched stay exact."""
     touched = (weight > 0).any(axis=1)
     pose = np.array(params.body_pose, np.float64)
-    moving = [j for j in range(1, 9) if j < 7]  # toes keep their bend
+    moving = [*HIPS, *KNEES, *ANKLES]  # toes keep their bend
     turns = rotations.matrix_to_axis_angle(posed.local[:, moving])
     rows = np.flatnonzero(touched)
-    pose[rows[:, None, None], legs.pose_columns[None, : len(moving)]] = turns[rows]
+    pose[rows[:, None, None], legs.pose_columns[np.array(moving) - 1]] = turns[rows]
     fields = {**params.__dict__, "body_pose": pose, "transl": np.asarray(params.transl, np.float64) + shift}
     return BodyParams(**fields)

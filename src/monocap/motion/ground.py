@@ -193,7 +193,7 @@ def _stances(person: Footing, up: Array) -> Array:
     found = []
     for foot in (slice(0, 2), slice(2, 4)):
         middle = person.points[:, foot].mean(axis=1)
-        for start, stop in runs(resting[:, foot].all(axis=1)):
+        for start, stop in runs(resting[:, foot][:, 0] & resting[:, foot][:, 1]):
             pieces = 1 + int(person.times[stop - 1] - person.times[start])
             found += [part.mean(axis=0) for part in np.array_split(middle[start:stop], pieces)]
     return np.array(found).reshape(-1, 3)

@@ -14,6 +14,7 @@ from monocap.bodies import BodyModel
 from monocap.motion.balance import centre_of_mass
 from monocap.motion.contacts import feet_seen, foot_contacts, sole_speed
 from monocap.motion.foot_lock import lock_feet
+from monocap.motion.gaps import bridge_gaps
 from monocap.motion.ground import Footing, Ground, estimate_ground
 from monocap.motion.legs import ANKLES, CONTACT_POINTS, HIPS, Legs
 from monocap.types import Array, BodyEstimate, BodyParams, Camera, Track
@@ -43,10 +44,10 @@ def settle(
     people: Sequence[tuple[Track, BodyEstimate]],
     hold_feet: bool = True,
 ) -> Settled:
-    """Find the ground under ``people`` before a still ``camera``, where their feet rest, and hold them there.
+    """Find the ground under ``people`` before a still ``camera``, bridge long gaps, find where feet rest, hold them.
 
-    ``times`` (T,) s. Only legs and pelvis move, by what a camera can hardly see (`foot_lock`); ``hold_feet`` False,
-    or a photo, leaves all parameters as they are.
+    ``times`` (T,) s. Where a person is seen only legs and pelvis move, by what a camera can hardly see (`foot_lock`);
+    ``hold_feet`` False leaves seen frames as they are, and a photo is never changed.
     """
     legs = [Legs.of(body, estimate.params.betas) for _, estimate in people]
     points, possible, footings = [], [], []
@@ -58,6 +59,10 @@ def settle(
     ground = estimate_ground(footings)
     contacts, settled = np.zeros((len(people), len(times), len(CONTACT_POINTS)), bool), []
     for i, (_, estimate) in enumerate(people):
+        params, changed = bridge_gaps(legs[i], estimate.params, estimate.valid, times, ground.up)
+        if changed.any():
+            estimate = _with_params(body, estimate, params, changed)
+            points[i][changed] = _soles(legs[i], _frames(params, np.flatnonzero(changed)))
         level = float(ground.levels[i])
         height = points[i] @ ground.up - level
         above = np.minimum(np.abs(height), _above_support(footings[i], ground.up))
@@ -125,11 +130,19 @@ def _held(
     inner = slice(first, last + 1)
     held = lock_feet(legs, _frames(estimate.params, inner), contact[inner], times[inner], up, level)
     params = _frames(held, np.clip(np.arange(len(times)), first, last) - first)
-    joints = [
-        np.asarray(body.joints_only(**_frames(params, slice(k, k + _CHUNK)).asdict()))
-        for k in range(0, len(times), _CHUNK)
-    ]
-    return replace(estimate, params=params, joints=np.concatenate(joints))
+    return _with_params(body, estimate, params, np.ones(len(times), bool))
+
+
+def _with_params(
+    body: BodyModel, estimate: BodyEstimate, params: BodyParams, changed: NDArray[np.bool_]
+) -> BodyEstimate:
+    """The estimate with new parameters, its joints posed again where they ``changed`` (T,)."""
+    joints = np.array(estimate.joints, np.float64)
+    rows = np.flatnonzero(changed)
+    for k in range(0, len(rows), _CHUNK):
+        part = rows[k : k + _CHUNK]
+        joints[part] = body.joints_only(**_frames(params, part).asdict())
+    return replace(estimate, params=params, joints=joints)
 
 
 def _frames(params: BodyParams, index: slice | NDArray[np.int64]) -> BodyParams:
