@@ -105,6 +105,24 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
+def npz_shapes(path: str | os.PathLike[str], keys: Collection[str] | None = None) -> dict[str, tuple[int, ...]]:
+    """Shapes of the arrays in an ``.npz`` file (of ``keys`` only) from their headers, without unpacking them.
+
+    Raises InputError if it is none.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                key = info.filename.removesuffix(".npy")
+                if keys is None or key in keys:
+                    with archive.open(info) as member:
+                        shapes[key] = read_npy_header(member)[0]
+    except Exception as error:  # zipfile, zlib and ast raise a dozen kinds on damaged files
+        raise InputError(f"{path}: not a readable npz archive ({error})") from error
+    return shapes
+
+
 def read_npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, Fortran order and dtype at the start of an ``.npy`` stream; afterwards the stream stands at the data."""
     version = np.lib.format.read_magic(stream)

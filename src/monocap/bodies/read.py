@@ -19,7 +19,7 @@ import numpy as np
 from monocap.assets.pickles import Stub, loads, read_pickle
 from monocap.bodies.kinds import KINDS
 from monocap.errors import InputError
-from monocap.files import MAX_NPZ_BYTES, read_npy_header, read_npz
+from monocap.files import MAX_NPZ_BYTES, npz_shapes, read_npy_header, read_npz
 
 NEEDED = ("v_template", "f", "shapedirs", "weights", "kintree_table", "J_regressor")
 OPTIONAL = (
@@ -28,8 +28,6 @@ OPTIONAL = (
     *("lmk_faces_idx", "lmk_bary_coords", "dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords"),
 )
 MAX_VERTICES, MAX_COLUMNS = 200_000, 1000
-
-Shapes = dict[str, tuple[int, ...]]
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -43,7 +41,9 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     with open(path, "rb") as handle:
         zipped = handle.read(2) == b"PK"
     if zipped:
-        shapes = npz_shapes(path)
+        shapes = npz_shapes(path, (*NEEDED, *OPTIONAL))
+        if not shapes:
+            _refuse_bundle(path)
         _check(path, shapes)
         keys = set(NEEDED) | set(OPTIONAL) - ({"posedirs"} if is_zero(path, "posedirs") else set())
         arrays = read_npz(path, keys=keys)
@@ -54,23 +54,11 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def npz_shapes(path: Path) -> Shapes:
-    """Shapes of an archive's arrays, from their headers alone; those that cannot be read are left out."""
-    shapes: Shapes = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            for name in names:
-                key = name.removesuffix(".npy")
-                if key in NEEDED or key in OPTIONAL:
-                    with archive.open(name) as member:
-                        shapes[key] = read_npy_header(member)[0]
-    except Exception as error:  # zipfile, zlib and ast raise a dozen kinds on damaged files
-        raise InputError(f"{path}: not a readable npz archive ({error})") from error
-    inside = [name for name in names if name.lower().endswith((".pkl", ".npz"))]
-    if inside and not shapes:
+def _refuse_bundle(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        inside = [name for name in archive.namelist() if name.lower().endswith((".pkl", ".npz"))]
+    if inside:
         raise InputError(f"{path}: an archive of {', '.join(inside[:4])}; unpack it and pass the file that you want")
-    return shapes
 
 
 def _check(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:

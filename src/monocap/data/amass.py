@@ -9,10 +9,10 @@ from typing import get_args
 import numpy as np
 
 from monocap.data.dataset import Collection, Part
-from monocap.data.fields import npz_shapes, plain_text, shaped
+from monocap.data.fields import plain_text, shaped
 from monocap.data.sample import BodyKind, DatasetInfo, Gender, Sample
 from monocap.errors import InputError
-from monocap.files import read_npz
+from monocap.files import npz_shapes, read_npz
 from monocap.types import BodyParams
 
 INFO = DatasetInfo(

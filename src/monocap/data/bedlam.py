@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from monocap.data.dataset import Collection, Part
-from monocap.data.fields import npz_shapes, shaped
+from monocap.data.fields import shaped
 from monocap.data.sample import DatasetInfo, Sample, box_of_points
 from monocap.errors import InputError
-from monocap.files import read_npz
+from monocap.files import npz_shapes, read_npz
 from monocap.types import Array, BodyParams
 
 INFO = DatasetInfo(

@@ -27,9 +27,9 @@ from monocap.data import (
     threedpw,
 )
 from monocap.data.dataset import Collection
-from monocap.data.fields import npz_shapes
 from monocap.data.sample import DatasetInfo
 from monocap.errors import InputError
+from monocap.files import npz_shapes
 
 
 @dataclass(frozen=True)

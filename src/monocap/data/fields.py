@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,23 +75,6 @@ def text(entry: Mapping[str, Any], key: str, where: str) -> str:
 
 def _named(shape: tuple[int | None, ...]) -> str:
     return "(" + ", ".join("n" if size is None else str(size) for size in shape) + ")"
-
-
-def npz_shapes(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
-    """Shapes of the arrays in an npz file without unpacking them. Raises InputError if it is none."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                with archive.open(info) as member:
-                    version = np.lib.format.read_magic(member)
-                    read = np.lib.format.read_array_header_1_0
-                    if version != (1, 0):
-                        read = np.lib.format.read_array_header_2_0
-                    shapes[info.filename.removesuffix(".npy")] = read(member)[0]
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise InputError(f"{path}: not a readable npz archive ({error})") from error
-    return shapes
 
 
 def plain_text(value: Any) -> str:
