@@ -104,19 +104,42 @@ def build() -> SubcommandApp:
 
     @app.command
     def bodies(
-        action: tyro.conf.Positional[Literal["list", "info"]],
-        name: tyro.conf.Positional[str] = "open",
+        action: tyro.conf.Positional[Literal["list", "info", "add", "convert"]],
+        name: tyro.conf.Positional[str | None] = None,
         /,
+        to: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None,
+        source: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None,
+        out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE.npz")] = None,
+        as_name: Annotated[str | None, tyro.conf.arg(name="name", metavar="NAME")] = None,
+        hands: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="LEFT RIGHT")] = None,
+        kid_template: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npy")] = None,
+        overwrite: tyro.conf.FlagCreatePairsOff[bool] = False,
+        json: tyro.conf.FlagCreatePairsOff[bool] = False,
     ) -> int:
-        """Body models: which ship, and what is in one.
+        """Body models: list them, what is in one, add official files, convert motion from one to another.
 
         Args:
-            action: list, or info [NAME or FILE].
-            name: "open", or a body file.
+            action: list; info [NAME|FILE]; add FILE; or convert MOTION --to BODY -o FILE.
+            name: info: a name from the list or a body file (by default open); add: an official .npz or .pkl file of
+                SMPL, SMPL-H, SMPL-X, MANO or FLAME; convert: a motion.npz or an AMASS file.
+            to: convert: the body to convert to.
+            source: convert: the body that the motion is of, where the file does not say.
+            out: convert: the file to write.
+            as_name: add: what to call it, by default as its file.
+            hands: add: MANO's files for an SMPL-H without mean hands.
+            kid_template: add: SMIL's template, for one more beta from adult to child.
+            overwrite: add: replace a body of the same name.
+            json: print a machine-readable summary on standard output.
         """
-        from monocap.cli.bodies import run
+        from monocap.cli import bodies
 
-        return run(action, name)
+        if action == "list":
+            return bodies.list_all(json)
+        if action == "info":
+            return bodies.info(name or "open", json)
+        if action == "add":
+            return bodies.add(name, as_name, hands, kid_template, overwrite, json)
+        return bodies.convert(name, source, to, out, json)
 
     @app.command
     def evaluate(
