@@ -2,24 +2,119 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from monocap.bodies import load_body
+from monocap.bodies import BodyModel, load_body, store
+from monocap.errors import InputError
 
 
-def run(action: str, name: str) -> int:
-    """``list`` or ``info [NAME or FILE]``; prints on standard output, returns the exit status."""
-    if action == "list":
-        print("open    the embedded body: CC0, SMPL-X joint order and file format, 55 joints")
-        print("FILE    an official SMPL-X .npz of your own (registration at its makers, non-commercial)")
+def list_all(as_json: bool) -> int:
+    """The bodies that can be named, with kind and licence; returns the exit status."""
+    bodies = [load_body(name) for name in ("open", *store.names())]
+    if as_json:
+        print(json.dumps({body.name: _facts(body) for body in bodies}))
         return 0
-    body = load_body(name)
-    heights = np.asarray(body.v_template)[:, 1]
-    print(f"name         {body.name}")
-    print(f"vertices     {len(body.v_template)}")
-    print(f"triangles    {len(body.faces)}")
-    print(f"joints       {len(body.joint_names)}: {', '.join(body.joint_names[:22])}, jaw, eyes, fingers")
-    print(f"betas        {body.shapedirs.shape[2]}")
-    print(f"expression   {body.exprdirs.shape[2]}")
-    print(f"stature      {np.ptp(heights):.3f} m at betas 0")
+    for body in bodies:
+        size = f"{len(body.v_template)} vertices, {len(body.parents)} joints, {body.num_betas} betas"
+        print(f"{body.name:20} {_title(body):8} {size:45} {body.licence}")
+    print(f"added bodies: {store.folder()}; add one with: monocap bodies add FILE")
     return 0
+
+
+def info(name: str, as_json: bool) -> int:
+    """What is in a body, by name or file; returns the exit status."""
+    body = load_body(name)
+    _print(_facts(body), as_json)
+    return 0
+
+
+def add(
+    file: str | None,
+    name: str | None,
+    hands: tuple[Path, Path] | None,
+    kid_template: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Convert an official file into the user's data folder, and say what it is; returns the exit status."""
+    if file is None:
+        raise InputError("bodies add needs a file: the .npz or .pkl from the makers of SMPL, SMPL-X, MANO or FLAME")
+    if not Path(file).is_file():
+        raise InputError(f"{file}: no such file")
+    body = load_body(file, hands=hands, kid_template=kid_template)
+    path = store.add(body, name, overwrite)
+    added = load_body(path)
+    worst = float(np.abs(np.asarray(added().vertices) - np.asarray(body().vertices)).max())
+    if worst > 0:
+        path.unlink()
+        raise InputError(f"{file}: the converted body differs by {worst:.1g} m; nothing was added")
+    facts = {"added": added.name, "file": str(path), **_facts(added)}
+    _print(facts, as_json)
+    return 0
+
+
+def convert(file: str | None, source: str | None, to: str | None, out: Path | None, as_json: bool) -> int:
+    """A motion of one body to another, with the errors that remain; returns the exit status."""
+    if file is None or to is None or out is None:
+        raise InputError("bodies convert needs a motion, --to BODY and -o FILE.npz")
+    if out.suffix != ".npz":
+        raise InputError(f"-o is {out}; expected a file that ends with .npz")
+    from monocap.data.body_motion import convert_motion, read_body_motion, write_converted
+
+    motion = read_body_motion(file)
+    named = source or motion.body
+    if named is None:
+        raise InputError(f"{file}: an AMASS file does not hold its body; name it with --source (SMPL-H or SMPL-X)")
+    try:
+        body = load_body(named)
+    except InputError as error:
+        if source is None:
+            raise InputError(f"{file}: is of body {named!r}, which is not here; name its file with --source") from error
+        raise
+    target = load_body(to)
+    converted, results = convert_motion(motion, body, target)
+    write_converted(out, converted, target)
+    reports = [result.report() for result in results]
+    summary: dict[str, Any] = {"file": str(out), "from": body.name, "to": target.name, "people": len(reports)}
+    if as_json:
+        print(json.dumps({**summary, "errors": reports}))
+        return 0
+    print(f"{out}: {body.name} ({_title(body)}) to {target.name} ({_title(target)})")
+    for person, report in enumerate(reports):
+        print(f"person {person}: " + ", ".join(f"{key} {value}" for key, value in report.items()))
+    return 0
+
+
+def _title(body: BodyModel) -> str:
+    return body.kind.title if body.name != "open" else "open"
+
+
+def _facts(body: BodyModel) -> dict[str, Any]:
+    return {
+        "name": body.name,
+        "kind": f"{body.kind.title} ({body.kind.skeleton})",
+        "licence": body.licence,
+        "vertices": len(body.v_template),
+        "triangles": len(body.faces),
+        "joints": len(body.joint_names),
+        "joint_names": ", ".join(body.joint_names),
+        "parameters": ", ".join(f"{name} {3 * count}" for name, count in body.kind.parts),
+        "betas": body.num_betas,
+        "expression": body.num_expressions,
+        "pose_correctives": body.posedirs is not None,
+        "mean_hands_and_components": bool(body.hand_data),
+        "points": f"{len(body.keypoint_names())} (smplx's order: {body.kind.points})",
+        "height_m": round(float(np.ptp(body.v_template[:, 1])), 3),
+    }
+
+
+def _print(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts))
+        return
+    for key, value in facts.items():
+        print(f"{key:26} {value}")
