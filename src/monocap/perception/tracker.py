@@ -136,7 +136,8 @@ class PeopleTracker:
             keypoints = self._update(image, results, agreed)
             keypoints |= self._begin_new(image, bodies, found, [r for r in results if r is not None])
         self._forget()
-        return keypoints
+        followed = {person.id for person in self.people}
+        return {identity: one for identity, one in keypoints.items() if identity in followed}
 
     def state(self) -> dict[str, Array]:
         """Everything that the next frames depend on, as plain arrays; see `restore`."""

@@ -25,6 +25,7 @@ from monocap.pipeline.sightings import Sightings
 from monocap.types import BodyEstimate, Camera, Frame, Keypoints, Motion, Track
 
 _FOLLOWED = 8  # people at a time
+_DETECT_EVERY = (8, 30)  # frames; a second of most videos
 _CANDIDATES = 2  # people followed beyond those asked for: who is prominent shows only in the end
 
 
@@ -106,7 +107,8 @@ class CaptureEngine:
         camera = self._camera_of(media)
         most = self.settings.most_people
         limit = _FOLLOWED if most is None else min(most + _CANDIDATES, _FOLLOWED)
-        tracker = PeopleTracker(self.detector, self.network, limit=max(limit, most or 1))
+        every = int(np.clip(round(media.fps), *_DETECT_EVERY))
+        tracker = PeopleTracker(self.detector, self.network, detect_every=every, limit=max(limit, most or 1))
         sightings = Sightings(SKELETON)
         if checkpoint is not None and (saved := checkpoint.keypoints()) is not None:
             tracker.restore(_part(saved, "tracker."))
