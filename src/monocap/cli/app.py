@@ -53,7 +53,8 @@ def build() -> SubcommandApp:
             people: whom to keep: all, the largest, or the N most prominent.
             fps: the pictures of one folder are one video of so many frames per second, not photos.
             duration: of a recording from a camera; without it, Ctrl-C ends the recording.
-            formats: files to write, by default npz,glb for videos and npz,glb,obj for photos.
+            formats: files to write, by default npz,glb,bvh for videos and npz,glb,obj for photos; also vrma, amass,
+                json, html.
             overlay: also draw the body over the input.
             resume: go on where the same capture was stopped; what is complete is left.
             offline: a promise that holds anyway: capture never uses the network.
@@ -82,6 +83,57 @@ def build() -> SubcommandApp:
         )
         chosen = None if formats is None else [name for name in formats.split(",") if name]
         return run(inputs, out, Request(settings, chosen, overlay, resume, fps), duration, json)
+
+    @app.command
+    def export(
+        motion: tyro.conf.Positional[Path],
+        /,
+        *,
+        to: Annotated[str, tyro.conf.arg(metavar="glb|bvh|vrma|amass|obj|json")],
+        out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")],
+        person: Annotated[int | None, tyro.conf.arg(metavar="ID")] = None,
+        fps: Annotated[float | None, tyro.conf.arg(metavar="N")] = None,
+        every: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+        body: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None,
+    ) -> int:
+        """A captured motion as a file that other programs open.
+
+        Args:
+            motion: a motion.npz that capture wrote.
+            to: glb: bodies with skin, animated; bvh: bones; vrma: animation for VRM avatars; amass: npz with SMPL-X
+                poses, z up; obj: meshes, a folder of them for a video; json: lines of text, a frame each.
+            out: the file; with several people, bvh, vrma and amass write one each, FILE_NN.
+            person: only the person of this number (as in FILE_NN).
+            fps: frames per second, resampled; for glb, bvh, vrma and amass.
+            every: of obj: one frame in so many; by default as many as fit in 2 GB.
+            body: where the motion's own body is not known by its name.
+        """
+        from monocap.cli.export import run
+
+        return run(motion, to, out, person, fps, every, body)
+
+    @app.command
+    def view(
+        motion: tyro.conf.Positional[Path],
+        /,
+        *,
+        video: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+        out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE.html")] = None,
+        open: tyro.conf.FlagCreatePairsOff[bool] = False,
+        body: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None,
+    ) -> int:
+        """A captured motion as one HTML page: video, overlay and 3D view in step; it needs no network.
+
+        Args:
+            motion: a motion.npz that capture wrote.
+            video: what it was captured from, video or photo; without it there is only the 3D view.
+            out: the page, by default beside the motion.
+            open: also open it in the browser.
+            body: where the motion's own body is not known by its name.
+        """
+        from monocap.cli.view import run
+
+        return run(motion, video, out, open, body)
 
     @app.command
     def weights(

@@ -2,6 +2,7 @@
 
 from monocap.export.amass import write_amass
 from monocap.export.bvh import write_bvh
+from monocap.export.formats import export_motion
 from monocap.export.glb import write_glb
 from monocap.export.jsonl import write_jsonl
 from monocap.export.obj import write_obj
@@ -11,6 +12,7 @@ from monocap.export.skin import skin_texture
 from monocap.export.vrma import write_vrma
 
 __all__ = [
+    "export_motion",
     "obj_every",
     "posed_world",
     "present",

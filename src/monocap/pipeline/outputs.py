@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from monocap.bodies import BodyModel
 from monocap.errors import InputError
-from monocap.export import skin_texture, write_glb, write_obj
+from monocap.export import export_motion
+from monocap.export.formats import PER_PERSON, SUFFIX
 from monocap.files import replacing
 from monocap.media.pictures import write_image
 from monocap.media.readers import Media
@@ -22,14 +23,16 @@ from monocap.media.writers import VideoWriter
 from monocap.pipeline.clock import Progress, StageClock, silent
 from monocap.render import Mesh, overlay, person_colour
 from monocap.types import Motion
+from monocap.view import write_page
 
-# What each kind of input can be written as; what is written when the user does not say.
-FORMATS = {"image": ("npz", "glb", "obj"), "video": ("npz", "glb")}
+# What each kind of input can be written as, and what is written when the user does not say.
+FORMATS = dict.fromkeys(("image", "video"), ("npz", *SUFFIX, "html"))
+USUAL = {"image": ("npz", "glb", "obj"), "video": ("npz", "glb", "bvh")}
 VERSIONS_OF = ("monocap", "numpy", "scipy", "numba", "onnxruntime", "opencv-python-headless", "av", "pygltflib")
 
 
 def check_formats(formats: Sequence[str] | None, media: Media) -> tuple[str, ...]:
-    """The formats to write for ``media`` without repeats; all that its kind has for None.
+    """The formats to write for ``media`` without repeats; the usual ones of its kind for None.
 
     Raises InputError, listing what there is, for one that its kind does not have.
     """
@@ -38,7 +41,7 @@ def check_formats(formats: Sequence[str] | None, media: Media) -> tuple[str, ...
         if name not in known:
             kind = {"image": "a photo", "video": "a video"}[media.kind]
             raise InputError(f"{media.path}: {kind} is not written as {name!r}; expected some of {', '.join(known)}")
-    return known if formats is None else tuple(dict.fromkeys(formats))
+    return USUAL[media.kind] if formats is None else tuple(dict.fromkeys(formats))
 
 
 def meshes_at(motion: Motion, body: BodyModel, frame: int) -> list[Mesh]:
@@ -89,8 +92,14 @@ def write_video_outputs(
     clock: StageClock,
     progress: Progress = silent,
 ) -> list[Path]:
-    """``motion.npz``, ``avatar.glb``, ``overlay.mp4`` in ``out``; returns what was written."""
-    written = _write_motion(motion, body, formats, out / "motion.npz", out / "avatar.glb", clock)
+    """Write ``motion.npz``, ``avatar.glb``, ``motion_NN.bvh`` … and ``overlay.mp4``; returns what was written.
+
+    OBJ sequences are folders ``obj_NN``, and returned as such.
+    """
+    written: list[Path] = []
+    for name in formats:
+        base = {"glb": "avatar.glb", "obj": "", "html": "view.html"}.get(name, f"motion{SUFFIX.get(name, '.npz')}")
+        written += _write_format(name, out / base, media, motion, body, clock, progress)
     if with_overlay:
         written.append(out / "overlay.mp4")
         write_overlay_video(written[-1], media, motion, body, clock, progress)
@@ -107,14 +116,11 @@ def write_photo_outputs(
     with_overlay: bool,
     clock: StageClock,
 ) -> list[Path]:
-    """``STEM.npz``, ``STEM.glb``, ``STEM.obj``, ``STEM.overlay.png`` in ``out``; returns what was written."""
-    written = _write_motion(motion, body, formats, out / f"{stem}.npz", out / f"{stem}.glb", clock)
-    if "obj" in formats:
-        with clock.stage("export"):
-            written.append(out / f"{stem}.obj")
-            posed = [mesh.vertices for mesh in meshes_at(motion, body, 0)]
-            vertices = np.stack(posed) if posed else np.zeros((0, len(body.v_template), 3))
-            write_obj(written[-1], vertices, body.faces, body.uv, body.uv_faces, texture=skin_texture(body))
+    """Write ``STEM.npz``, ``STEM.glb``, ``STEM.obj`` … and ``STEM.overlay.png``; returns what was written."""
+    written: list[Path] = []
+    for name in formats:
+        path = out / f"{stem}{SUFFIX.get(name, f'.{name}')}"
+        written += _write_format(name, path, media, motion, body, clock)
     if with_overlay:
         with clock.stage("render"):
             picture = overlay_frame(next(iter(media)).image, motion, body, 0)
@@ -124,19 +130,21 @@ def write_photo_outputs(
     return written
 
 
-def _write_motion(
-    motion: Motion, body: BodyModel, formats: Sequence[str], npz: Path, glb: Path, clock: StageClock
+def _write_format(
+    name: str, path: Path, media: Media, motion: Motion, body: BodyModel, clock: StageClock, progress: Progress = silent
 ) -> list[Path]:
-    """What photos and videos have in common; returns what was written."""
-    written = []
+    """One format; a file for each person where it holds but one."""
+
+    def told(done: int, total: int) -> None:
+        progress(f"write {name}", done, total)
+
     with clock.stage("export"):
-        if "npz" in formats:
-            motion.save(npz)
-            written.append(npz)
-        if "glb" in formats:
-            write_glb(glb, motion, body)
-            written.append(glb)
-    return written
+        if name == "npz":
+            motion.save(path)
+            return [path]
+        if name == "html":
+            return write_page(path, motion, body, media, title=media.path.name, progress=told)
+        return export_motion(motion, body, name, path, numbered=name in PER_PERSON, progress=told)
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:
