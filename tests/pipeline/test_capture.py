@@ -12,7 +12,10 @@ import pytest
 
 import monocap
 from monocap.cli import main
+from monocap.media import open_media
 from monocap.media.writers import VideoWriter
+from monocap.pipeline.engine import CaptureEngine
+from monocap.pipeline.settings import CaptureSettings
 from monocap.types import Motion
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "demo.mp4"
@@ -91,6 +94,61 @@ def test_photo(shared: Callable[[str], Path], tmp_path: Path, name: str) -> None
     assert overlay.shape == original.shape
     changed = (np.abs(overlay.astype(int) - original).sum(axis=2) > 30).mean()
     assert 0.01 < changed < 0.6
+
+
+def test_everybody_in_a_photo(shared: Callable[[str], Path]) -> None:
+    """Three men, one in front of the others; the order is the same whoever is asked for."""
+    noses = np.array([[190, 150], [385, 462], [872, 152]])
+    source = shared("media/three_people.jpg")
+    motion = monocap.capture(source, preset="fast")
+    assert (motion.people, motion.frames) == (3, 1)
+    assert motion.track_id.tolist() == [0, 1, 2]
+    seen = motion.keypoints2d[:, 0, [str(n) for n in motion.keypoint_names].index("nose"), :2]
+    apart = np.linalg.norm(noses[:, None] - seen, axis=-1)
+    assert (apart.min(axis=1) < 30).all()
+    assert (apart.min(axis=0) < 30).all()
+    largest = monocap.capture(source, preset="fast", people="largest")
+    np.testing.assert_allclose(largest.joints, motion.joints[:1], atol=1e-5)
+
+
+@pytest.fixture
+def two_people(shared: Callable[[str], Path], tmp_path: Path) -> Path:
+    """Twelve frames of a large and a small person, the small one gone in the last four."""
+    pose, messi = (cv2.imread(str(shared(f"media/{name}"))) for name in ("pose.jpg", "messi5.jpg"))
+    assert pose is not None
+    assert messi is not None
+    path = tmp_path / "two.mp4"
+    scene = np.full((540, 960, 3), 120, np.uint8)
+    large = cv2.resize(pose[180:680, 200:800], (600, 500))
+    small = cv2.resize(messi, (328, 205))
+    with VideoWriter(path, 10.0, (960, 540)) as writer:
+        for frame in range(12):
+            image = scene.copy()
+            image[20:520, 2 * frame : 2 * frame + 600] = large
+            if frame < 8:
+                image[100:305, 630 : 630 + 328] = small
+            writer.write(np.ascontiguousarray(image[..., ::-1]))
+    return path
+
+
+def test_everybody_in_a_video(two_people: Path) -> None:
+    engine = CaptureEngine(CaptureSettings(preset="fast"))
+    motion = engine.capture(open_media(two_people))
+    assert motion.people == 2
+    assert motion.track_id.tolist() == [0, 1]
+    assert motion.valid.tolist() == [[True] * 12, [True] * 8 + [False] * 4]
+    assert "person 1 was found in 8 of 12 frames; see 'valid'" in engine.warnings
+    x = motion.keypoints2d[:, 0, 0, 0]
+    assert x[0] < 620 < x[1]
+    alone = monocap.capture(two_people, preset="fast", people="largest")
+    assert alone.people == 1
+    np.testing.assert_allclose(alone.keypoints2d, motion.keypoints2d[:1], atol=1e-3)
+
+
+@pytest.mark.parametrize("people", [0, -1, True, "biggest", 1.5])
+def test_bad_number_of_people(people: object) -> None:
+    with pytest.raises(ValueError, match="expected all, largest, or a number from 1"):
+        CaptureSettings(people=people)  # type: ignore[arg-type]
 
 
 def test_nobody_is_no_error(tmp_path: Path) -> None:
