@@ -26,15 +26,19 @@ from monocap.fitting import Fitter
 from monocap.fitting.landmarks import blazepose_landmarks
 from monocap.fitting.state import PoseState, Skeleton, landmark_points
 from monocap.geometry import rotations, transforms
+from monocap.motion import settle
+from monocap.motion.contacts import ContactRule, foot_contacts, sole_speed
+from monocap.motion.filters import smooth_rotations, smooth_vectors
+from monocap.motion.gaps import bridge_gaps
 from monocap.motion.legs import Legs
 from monocap.perception import Lifter
 from monocap.skeletons.skeleton import LIMBS12
 from monocap.types import Array, BodyEstimate, BodyParams, Camera, Track
 
-# walks, a run, a jump, kicks, sitting down, cartwheel-like and acrobatic moves, everyday work
+# walks and runs (02, 07, 08, 16, 35, 38, 39), a jump, acrobatics, a dance, everyday work and play
 TAKES = ("02_01", "07_01", "08_01", "16_15", "35_01", "38_01", "39_01", "35_28", "16_47", "02_04", "49_01", "13_29",
          "13_30", "14_14", "14_20", "05_01", "10_04")  # fmt: skip
-WALKS = ("02_01", "07_01", "08_01", "16_15", "35_01", "38_01", "39_01")
+GAPS = ("49_01", "13_29", "14_20", "13_30", "02_04", "35_28", "16_47", "02_01")
 CAMERA = Camera(1100.0, 1100.0, 639.5, 359.5, 1280, 720)
 FPS = 30.0
 LOW = 0.06  # m: a true foot is on the ground when it is slower than 0.3 m/s and lower than this
@@ -112,3 +116,191 @@ def watch(body: BodyModel, truth: BodyParams, rng: np.random.Generator) -> Track
     points2d = np.concatenate([noisy, np.full((*noisy.shape[:2], 1), 0.9)], axis=-1)
     found = np.ones(len(seen), bool)
     return Track(0, "blazepose33", points2d, np.zeros_like(points), found, found.astype(float))
+
+
+def score(body: BodyModel, scene: Scene, params: BodyParams, joints: Array, T_world_camera: Array) -> list[float]:
+    """Skating mm/s, penetration and height of standing soles mm, MPJPE, PA-MPJPE, acceleration error mm, pixels."""
+    limbs = [body.joint_names.index(name) for name in LIMBS12]
+    hips = (LIMBS12.index("left_hip"), LIMBS12.index("right_hip"))
+    stands = true_contact(body, scene)
+    soles = transforms.apply(T_world_camera, Legs.of(body, params.betas).pose(params).points)
+    estimate, truth = joints[:, limbs], scene.joints[:, limbs]
+    skeleton = Skeleton.of(body, blazepose_landmarks(body))
+    root = rotations.axis_angle_to_matrix(params.global_orient)
+    marks = landmark_points(skeleton, PoseState(root, params.body_pose, params.transl, params.betas))
+    pixels = marks[..., :2] / marks[..., 2:] * CAMERA.fx + [CAMERA.cx, CAMERA.cy]
+    off = np.linalg.norm(pixels - scene.track.points2d[..., :2], axis=-1)[:, skeleton.landmarks.weight > 0]
+    return [
+        1e3 * float(metrics.foot_skate(soles, stands[1:] & stands[:-1], FPS)),
+        1e3 * float(metrics.floor_penetration(soles).mean()),
+        1e3 * float(np.abs(soles[..., 1][stands]).mean()),
+        1e3 * float(metrics.mpjpe(estimate, truth, root=hips).mean()),
+        1e3 * float(metrics.pa_mpjpe(estimate, truth).mean()),
+        1e3 * float(metrics.accel_error(estimate, truth).mean()),
+        float(np.sqrt((off**2).mean())),
+    ]
+
+
+def true_contact(body: BodyModel, scene: Scene) -> Array:
+    """(T,4) bool: soles of the truth that are slow and low."""
+    soles = transforms.apply(scene.T_world_camera, Legs.of(body, scene.truth.betas).pose(scene.truth).points)
+    speed = np.linalg.norm(np.gradient(soles, scene.times, axis=0), axis=-1)
+    return (speed < metrics.motion.CONTACT_SPEED * 30.0) & (soles[..., 1] < LOW)
+
+
+def tilt(T_world_camera: Array) -> Array:
+    """Pitch and roll of a camera, degrees."""
+    up = T_world_camera[1, :3]
+    return np.degrees([np.arctan2(-up[2], -up[1]), np.arctan2(up[0], -up[1])])
+
+
+def level_ground(body: BodyModel, fitted: BodyEstimate) -> Array:
+    """``T_world_camera`` of a level camera over the lowest twentieth of the soles: what there is without evidence."""
+    lowest = -Legs.of(body, fitted.params.betas).pose(fitted.params).points[..., 1].max(axis=1)
+    return transforms.from_parts(np.diag([1.0, -1.0, -1.0]), np.array([0.0, -np.percentile(lowest, 5), 0.0]))
+
+
+def report_steps(body: BodyModel, scenes: Sequence[Scene]) -> None:
+    """What ground, locking and a further smoothing pass change."""
+    rows: dict[str, list[list[float]]] = {}
+    angles, spent = [], 0.0
+    for scene in scenes:
+        fitted, people = scene.fitted, [(scene.track, scene.fitted)]
+        params, joints = fitted.params, np.asarray(fitted.joints)
+        rows.setdefault("the truth", []).append(score(body, scene, scene.truth, scene.joints, scene.T_world_camera))
+        rows.setdefault("fit, level camera", []).append(score(body, scene, params, joints, level_ground(body, fitted)))
+        started = time.process_time()
+        settled = settle(body, CAMERA, scene.times, people)
+        spent += time.process_time() - started
+        world, held = settled.ground.T_world_camera, settled.estimates[0]
+        rows.setdefault("+ ground", []).append(score(body, scene, params, joints, world))
+        rows.setdefault("+ feet held", []).append(score(body, scene, held.params, held.joints, world))
+        for deviation in (0.02, 0.035, 0.05):
+            smoothed = smooth(held.params, scene.times, deviation)
+            posed = np.asarray(body.joints_only(**smoothed.asdict()))
+            label = f"+ smoothed {1e3 * deviation:.0f} ms"
+            rows.setdefault(label, []).append(score(body, scene, smoothed, posed, world))
+        true = tilt(scene.T_world_camera)
+        part = slice(len(scene.times) // 2, len(scene.times) // 2 + 1)
+        still = settle(body, CAMERA, scene.times[:1], [(cut(scene.track, part), cut_fit(fitted, part))])
+        angles.append([true, tilt(world) - true, tilt(still.ground.T_world_camera) - true])
+    print(f"{'':20} skate mm/s  below mm  off floor mm  MPJPE mm  PA mm  accel mm/f²  px")
+    for label, values in rows.items():
+        a = np.mean(values, axis=0)
+        print(f"{label:20} {a[0]:10.0f} {a[1]:9.1f} {a[2]:13.1f} {a[3]:9.1f} {a[4]:6.1f} {a[5]:12.2f} {a[6]:3.1f}")
+    error = np.sqrt((np.array(angles) ** 2).mean(axis=0))
+    for label, (pitch, roll) in zip(("level camera", "whole take", "one frame"), error, strict=True):
+        print(f"tilt of the camera, root mean square error, {label}: pitch {pitch:.1f}°, roll {roll:.1f}°")
+    frames = sum(len(scene.times) for scene in scenes)
+    print(f"{1e3 * spent / frames:.2f} ms CPU per frame")
+
+
+def report_contacts(body: BodyModel, scenes: Sequence[Scene]) -> None:
+    """How many of the true contacts are found, with speed along the ray weighed and not."""
+    stands = np.concatenate([true_contact(body, scene) for scene in scenes])
+    for along in (0.25, 1.0):
+        best = (0.0, 0.0)
+        for slow in np.arange(0.2, 0.75, 0.05):
+            found = []
+            for scene in scenes:
+                points = Legs.of(body, scene.fitted.params.betas).pose(scene.fitted.params).points
+                everywhere = np.ones(points.shape[:2], bool)
+                rule = ContactRule(slow=slow, fast=slow + 0.18)
+                found.append(foot_contacts(sole_speed(points, scene.times, along), None, everywhere, scene.times, rule))
+            right = np.concatenate(found)
+            best = max(best, (2.0 * float((right & stands).sum()) / float(right.sum() + stands.sum()), float(slow)))
+        print(f"contacts by speed alone, along the ray × {along}: F1 {100 * best[0]:.1f} % at {best[1]:.2f} m/s")
+    settled = [settle(body, CAMERA, s.times, [(s.track, s.fitted)]).foot_contact[0] for s in scenes]
+    right = np.concatenate(settled)
+    print(f"contacts as stored: F1 {200.0 * (right & stands).sum() / (right.sum() + stands.sum()):.1f} %")
+
+
+def report_gaps(body: BodyModel, scenes: Sequence[Scene]) -> None:
+    """Gaps in the middle of long takes, bridged by the fit and by `motion.gaps`."""
+    limbs = [body.joint_names.index(name) for name in LIMBS12]
+    fitter = Fitter(body, CAMERA)
+    print("gap frames           error mm  bow mm (most)  turned ° (most)  lowest sole mm")
+    for length in (10, 30, 150):
+        rows: dict[str, list[list[float]]] = {}
+        for scene in scenes:
+            frames = len(scene.times)
+            if frames < length + 40:
+                continue
+            first = (frames - length) // 2
+            gap = slice(first, first + length)
+            fitted = fitter.video(hide(scene.track, gap), scene.times)
+            legs, up = Legs.of(body, fitted.params.betas), scene.T_world_camera[1, :3]
+            bridged, _ = bridge_gaps(legs, fitted.params, fitted.valid, scene.times, up)
+            for label, params in (("fit", fitted.params), ("bridged", bridged)):
+                joints = np.asarray(body.joints_only(**params.asdict()))
+                path = joints[first - 1 : first + length + 1, 0]
+                line = np.linspace(path[0], path[-1], len(path))
+                root = rotations.axis_angle_to_matrix(params.global_orient[first - 1 : first + length + 1])
+                soles = transforms.apply(scene.T_world_camera, legs.pose(params).points)[gap]
+                rows.setdefault(label, []).append(
+                    [
+                        1e3 * float(np.linalg.norm((joints - scene.joints)[gap][:, limbs], axis=-1).mean()),
+                        1e3 * float(np.linalg.norm(path - line, axis=-1).max()),
+                        float(np.degrees(rotations.geodesic_angle(root[1:], root[:-1])).sum()),
+                        1e3 * float(soles[..., 1].min()),
+                    ]
+                )
+        for label, values in rows.items():
+            a, most = np.mean(values, axis=0), np.max(values, axis=0)
+            low = np.min(values, axis=0)[3]
+            words = f"{a[0]:9.0f} {a[1]:7.0f} ({most[1]:.0f}) {a[2]:9.0f} ({most[2]:.0f}) {low:12.0f}"
+            print(f"{length:4} {label:12} {len(values)} takes {words}")
+
+
+def hide(track: Track, gap: slice) -> Track:
+    """The track with some frames unseen."""
+    valid = np.array(track.valid)
+    valid[gap] = False
+    shown = valid[:, None, None]
+    return replace(
+        track,
+        valid=valid,
+        points2d=np.where(shown, track.points2d, 0.0),
+        points3d=np.where(shown, track.points3d, 0.0),
+        score=valid.astype(float),
+    )
+
+
+def cut(track: Track, part: slice) -> Track:
+    """Some frames of a track."""
+    names = ("points2d", "points3d", "valid", "score")
+    return replace(track, **{name: getattr(track, name)[part] for name in names})
+
+
+def cut_fit(fitted: BodyEstimate, part: slice) -> BodyEstimate:
+    """Some frames of a fit."""
+    params = {name: value if name == "betas" else value[part] for name, value in fitted.params.asdict().items()}
+    names = ("joints", "valid", "confidence", "residual_px")
+    return replace(fitted, params=BodyParams(**params), **{name: getattr(fitted, name)[part] for name in names})
+
+
+def smooth(params: BodyParams, times: Array, deviation: float) -> BodyParams:
+    """A zero-phase pass over root, pose and path."""
+    pose = smooth_rotations(params.body_pose.reshape(len(times), 21, 3), times, deviation)
+    return replace(
+        params,
+        global_orient=smooth_rotations(params.global_orient, times, deviation),
+        body_pose=pose.reshape(len(times), 63),
+        transl=smooth_vectors(params.transl, times, deviation),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What each step of monocap.motion changes.")
+    parser.add_argument("--mocap", type=Path, required=True)
+    parser.add_argument("--frames", type=int, default=150)
+    arguments = parser.parse_args()
+    body = load_body("open")
+    scenes = stage(body, arguments.mocap, arguments.frames)
+    report_steps(body, scenes)
+    report_contacts(body, scenes)
+    report_gaps(body, stage(body, arguments.mocap, 400, GAPS))
+
+
+if __name__ == "__main__":
+    main()

@@ -25,8 +25,8 @@ class ContactRule:
     ``pause`` s are bridged.
     """
 
-    slow: float = 0.32
-    fast: float = 0.5
+    slow: float = 0.25
+    fast: float = 0.45
     low: float = 0.10
     high: float = 0.14
     along: float = 0.25

@@ -43,7 +43,7 @@ class LockRule:
     follow: float = 0.3
     soften: float = 0.035
     shortest: float = 0.1
-    drawn: tuple[float, float, float] = (0.008, 0.05, 0.01)
+    drawn: tuple[float, float, float] = (0.004, 0.05, 0.02)
     elsewhere: float = 0.15
 
 

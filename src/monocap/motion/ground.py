@@ -30,7 +30,7 @@ _UPRIGHT = np.deg2rad(40.0)  # farther from up nobody stands
 _ACROSS, _ALONG = 0.02, 0.07  # m: error of a place across and along the line of sight
 _SIZE = 0.04  # relative error of a person's distance
 _ABOVE = 0.3  # m: who stands has the centre of mass at least this far above the feet
-_SPREAD, _SHARED = 0.08, 0.2  # m: one person's stances on a floor, several people's (whose sizes err) on the same one
+_SPREAD, SHARED = 0.08, 0.2  # m: one person's stances on a floor, several people's (whose sizes err) on the same one
 _ROUNDS = 6
 
 
@@ -90,7 +90,7 @@ def estimate_ground(people: Sequence[Footing]) -> Ground:
         levels[i], weights[i] = _level(person, up)
     seen = bool((weights > 0).any())
     counted = weights > 0 if seen else np.ones(len(people), bool)
-    level = _mode(levels[counted], np.maximum(weights[counted], 1.0), _SHARED) if len(people) else 0.0
+    level = _mode(levels[counted], np.maximum(weights[counted], 1.0), SHARED) if len(people) else 0.0
     return Ground(up, level, levels, deviation, seen)
 
 
@@ -208,10 +208,10 @@ def _level(person: Footing, up: Array) -> tuple[float, float]:
     if not person.valid.any():
         return 0.0, 0.0
     resting = _resting(person, up) & person.valid[:, None]
-    count = resting.sum(axis=1)
-    if not count.any():
+    stands = resting.any(axis=1)
+    if not stands.any():
         return float(np.percentile((person.lowest[person.valid] @ up - person.thickness).min(axis=1), 5)), 0.0
-    height = np.sum((person.points @ up) * resting, axis=1)[count > 0] / count[count > 0]
+    height = np.where(resting, person.points @ up, np.inf).min(axis=1)[stands]
     return _mode(height, np.ones(len(height)), _SPREAD), float(len(height))
 
 

@@ -15,7 +15,7 @@ from monocap.motion.balance import centre_of_mass
 from monocap.motion.contacts import feet_seen, foot_contacts, sole_speed
 from monocap.motion.foot_lock import lock_feet
 from monocap.motion.gaps import bridge_gaps
-from monocap.motion.ground import Footing, Ground, estimate_ground
+from monocap.motion.ground import SHARED, Footing, Ground, estimate_ground
 from monocap.motion.legs import ANKLES, CONTACT_POINTS, HIPS, Legs
 from monocap.types import Array, BodyEstimate, BodyParams, Camera, Track
 
@@ -68,7 +68,8 @@ def settle(
         above = np.minimum(np.abs(height), _above_support(footings[i], ground.up))
         contacts[i] = foot_contacts(sole_speed(points[i], times), above, possible[i], times)
         if hold_feet and contacts[i].any() and len(times) > 2:
-            drawn = level + float(np.clip(ground.level - level, -_MENDED, _MENDED))
+            off = ground.level - level  # on another floor, or misjudged in size
+            drawn = level + (float(np.clip(off, -_MENDED, _MENDED)) if abs(off) < SHARED else 0.0)
             estimate = _held(body, legs[i], estimate, contacts[i], times, ground.up, drawn)
         settled.append(estimate)
     return Settled(ground, settled, contacts)
