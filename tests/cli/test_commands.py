@@ -55,7 +55,7 @@ def test_weights(capsys: pytest.CaptureFixture[str]) -> None:
 def test_bodies(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bodies", "list"]) == 0
     assert main(["bodies", "info"]) == 0
-    assert "joints       55" in capsys.readouterr().out
+    assert "joints                     55" in capsys.readouterr().out
     assert main(["bodies", "info", "absent.npz"]) == 2
 
 

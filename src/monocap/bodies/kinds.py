@@ -33,8 +33,6 @@ _SMPLX_POINTS = dict(
 )
 _MANO_POINTS: dict[str, int] = dict(zip(_FINGERTIPS, (744, 320, 443, 554, 671), strict=True))
 
-_RESEARCH = "non-commercial research licence of its makers (Max Planck Society); not to be passed on"
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -43,7 +41,7 @@ class Kind:
     ``skeleton`` names its joints, ``points`` all points that can stand on it (`monocap.skeletons`): joints, single
     vertices, landmarks of the face, its contour. ``vertices`` of the official mesh; ``parts`` the pose parameters
     and their joints, in order; ``extra_points`` vertex numbers by smplx's names; ``neck`` the joint whose turn
-    moves the contour; ``has_expression``: shape directions are followed by directions of expression.
+    moves the contour; ``has_expression``: shape directions are followed by expression; ``home``: its site.
     """
 
     name: str
@@ -55,7 +53,12 @@ class Kind:
     extra_points: Mapping[str, int] = field(default_factory=dict)
     neck: int | None = None
     has_expression: bool = False
-    licence: str = _RESEARCH
+    home: str = ""
+
+    @property
+    def licence(self) -> str:
+        """The terms of the official files, where a file itself does not say."""
+        return f"non-commercial research licence of its makers ({self.home}); not to be passed on"
 
     @property
     def hands(self) -> tuple[str, ...]:
@@ -71,27 +74,32 @@ KINDS: dict[int, Kind] = {
         *("smpl", "SMPL", "smpl24", "smpl45", 6890),
         parts=(("global_orient", 1), ("body_pose", 23)),
         extra_points=_SMPL_POINTS,
+        home="smpl.is.tue.mpg.de",
     ),
     52: Kind(
         *("smplh", "SMPL-H", "smplh52", "smplh73", 6890),
         parts=(("global_orient", 1), ("body_pose", 21), *_HANDS),
         extra_points=_SMPL_POINTS,
+        home="mano.is.tue.mpg.de",
     ),
     55: Kind(
         *("smplx", "SMPL-X", "smplx55", "smplx144", 10475),
         parts=(("global_orient", 1), ("body_pose", 21), *_FACE, *_HANDS),
         extra_points=_SMPLX_POINTS,
         neck=12,
+        home="smpl-x.is.tue.mpg.de",
         has_expression=True,
     ),
     16: Kind(
         *("mano", "MANO", "mano16", "mano21", 778),
         parts=(("global_orient", 1), ("hand_pose", 15)),
         extra_points=_MANO_POINTS,
+        home="mano.is.tue.mpg.de",
     ),
     5: Kind(
         *("flame", "FLAME", "flame5", "flame73", 5023),
         parts=(("global_orient", 1), ("neck_pose", 1), *_FACE),
+        home="flame.is.tue.mpg.de",
         neck=0,  # smplx turns FLAME's contour by the root alone
         has_expression=True,
     ),

@@ -103,6 +103,13 @@ class BodyModel:
             return self._torch_for(parameters)(**parameters)
         return BodyOutput(*self._pose(self._assemble(parameters)))
 
+    def own(self, parameters: Mapping[str, Array]) -> dict[str, Array]:
+        """Those of SMPL-X's ``parameters`` that this body has too: a motion holds all of them, whatever its body."""
+        names = {name for name, _ in self.kind.parts} | {"betas", "transl"}
+        if self.num_expressions:
+            names.add("expression")
+        return {name: value for name, value in parameters.items() if name in names}
+
     def joints_only(self, **parameters: Array | None) -> Array:
         """Posed joints (…,J,3), metres, without touching the mesh; parameters as for calling the body."""
         if any_torch(parameters):

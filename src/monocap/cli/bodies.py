@@ -14,13 +14,20 @@ from monocap.errors import InputError
 
 def list_all(as_json: bool) -> int:
     """The bodies that can be named, with kind and licence; returns the exit status."""
-    bodies = [load_body(name) for name in ("open", *store.names())]
+    bodies, damaged = [load_body("open")], []
+    for name in store.names():
+        try:
+            bodies.append(load_body(name))
+        except InputError as error:
+            damaged.append(str(error))
     if as_json:
         print(json.dumps({body.name: _facts(body) for body in bodies}))
         return 0
     for body in bodies:
         size = f"{len(body.v_template)} vertices, {len(body.parents)} joints, {body.num_betas} betas"
         print(f"{body.name:20} {_title(body):8} {size:45} {body.licence}")
+    for line in damaged:
+        print(line)
     print(f"added bodies: {store.folder()}; add one with: monocap bodies add FILE")
     return 0
 

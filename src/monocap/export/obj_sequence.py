@@ -23,7 +23,8 @@ _LINE = {"v": 30, "vn": 25, "f": 36}  # bytes of a line, measured on the open bo
 
 def posed_world(motion: Motion, body: BodyModel, person: int, frame: int) -> Array:
     """Skinned vertices (V,3) of one person in one frame, world frame, metres."""
-    one = {name: value if name == "betas" else value[frame] for name, value in motion.params(person).asdict().items()}
+    given = body.own(motion.params(person).asdict())
+    one = {name: value if name == "betas" else value[frame] for name, value in given.items()}
     return transforms.apply(np.asarray(motion.T_world_camera[frame], np.float64), body(**one).vertices)
 
 

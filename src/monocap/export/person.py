@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from monocap import skeletons
 from monocap.errors import InputError
 from monocap.geometry.rotations import axis_angle_to_matrix, matrix_to_quaternion, slerp
 from monocap.types import Array, Motion
@@ -122,7 +123,8 @@ def person_clip(motion: Motion, person: int, body: SkinnedBody) -> PersonClip:
     kept = np.flatnonzero(finite)
     rest_joints = np.asarray(body.rest_joints(betas), np.float64)
     turn, shift = T_world_camera[kept, :3, :3], T_world_camera[kept, :3, 3]
-    local = axis_angle_to_matrix(pose[kept].reshape(len(kept), -1, 3))[:, [names.index(name) for name in wanted]]
+    order = skeletons.get("smplx55").joint_names  # of the angles, also where the body has fewer joints
+    local = axis_angle_to_matrix(pose[kept].reshape(len(kept), -1, 3))[:, [order.index(name) for name in wanted]]
     local[:, 0] = turn @ local[:, 0]
     # the root turns about the rest pelvis, which is not the body's origin
     pelvis = np.einsum("kab,kb->ka", turn, rest_joints[0] + transl[kept]) + shift

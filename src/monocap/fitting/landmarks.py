@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from monocap import skeletons
 from monocap.bodies import BodyModel
+from monocap.errors import InputError
 from monocap.types import Array
 
 # keypoint: (bone it hangs on, joint or vertex name it starts from, offset x y z for the left side, weight).
@@ -96,12 +97,20 @@ def blazepose_landmarks(body: BodyModel) -> LandmarkModel:
             j = joint_index[anchor]
             rest[i], directions[i] = body.J_template[j], body.J_shapedirs[j, :, :betas]
         else:
-            v = body.extra_vertex_ids[anchor]
+            v = _vertex(body, anchor)
             rest[i], directions[i] = body.v_template[v], body.shapedirs[v]
         rest[i] += offset
     index = {name: i for i, name in enumerate(names)}
     pairs = np.array([(index[a], index[b]) for a, b in BLAZEPOSE_DIRECTIONS])
     return LandmarkModel(names, bone, rest, directions, weight, pairs)
+
+
+def _vertex(body: BodyModel, name: str) -> int:
+    """A named vertex; where a body has no eyeballs (SMPL-H), the one on the eye stands for its centre."""
+    name = {"left_eye": "leye", "right_eye": "reye"}.get(name, name)
+    if name not in body.extra_vertex_ids:
+        raise InputError(f"body {body.name!r} has no {name}; expected the official mesh, whose points are known")
+    return body.extra_vertex_ids[name]
 
 
 def _entry(name: str) -> tuple[str, str, tuple[float, float, float], float] | None:

@@ -41,6 +41,11 @@ class CaptureEngine:
         self.warnings: list[str] = []
         with self.clock.stage("load"):
             self.body: BodyModel = load_body(self.settings.body)
+            if self.body.kind.name not in ("smplx", "smplh"):
+                raise InputError(
+                    f"body {self.settings.body!r} is {self.body.kind.title}; capture takes the open body, SMPL-X and "
+                    "SMPL-H. Capture with one of these, then: monocap bodies convert"
+                )
             self.detector = PeopleDetector()
             self.network = BlazePose(NETWORK[self.settings.preset])
             self.lifter = Lifter()

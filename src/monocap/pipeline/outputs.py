@@ -50,7 +50,7 @@ def meshes_at(motion: Motion, body: BodyModel, frame: int) -> list[Mesh]:
     for person in np.flatnonzero(motion.valid[:, frame]):
         one = {
             name: value if name == "betas" else value[frame]
-            for name, value in motion.params(int(person)).asdict().items()
+            for name, value in body.own(motion.params(int(person)).asdict()).items()
         }
         vertices = body(**one).vertices
         meshes.append(Mesh(vertices, body.faces, person_colour(int(motion.track_id[person]))))
