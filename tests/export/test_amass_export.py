@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from synthetic import write_body
 from tiny_body import TinyBody, tiny_body, tiny_motion, world_joints
 
 from monocap.bodies import load_body
@@ -16,9 +16,6 @@ from monocap.data.amass import read_amass
 from monocap.errors import InputError
 from monocap.export.amass import write_amass
 from monocap.types import Array
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bodies"))
-from synthetic import write_body
 
 Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # AMASS's z-up world to y up
 

@@ -4,13 +4,15 @@
 // Prints {requests, errors, states: [state after each step]}; requests are the addresses the page asked for, other than
 // its own and those it made itself (blob:, data:). The picture is taken at the end. CHROMIUM names the browser.
 import { pathToFileURL } from "node:url";
-import { resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { delimiter, join, resolve } from "node:path";
 import { chromium } from "playwright-core";
 
+const program = (name) => (name.includes("/") ? name : process.env.PATH.split(delimiter).map((folder) => join(folder, name)).find(existsSync));
 const [file, out, ...steps] = process.argv.slice(2);
 const address = pathToFileURL(resolve(file)).href;
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  executablePath: program(process.env.CHROMIUM ?? "chromium"),
   args: ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--autoplay-policy=no-user-gesture-required"],
 });
 const page = await browser.newPage({ viewport: { width: 1280, height: 720 } });
@@ -24,6 +26,15 @@ page.on("console", (message) => message.type() === "error" && errors.push(messag
 const state = () => page.evaluate(() => {
   const { project, ...rest } = globalThis.monocap.state();
   rest.people = rest.people.map((person) => ({ ...person, pixel: project(person.pelvis) }));
+  const video = document.querySelector("video");
+  if (video) { // how bright the middle of the picture is, 0 to 255
+    const canvas = Object.assign(document.createElement("canvas"), { width: 9, height: 9 });
+    const pen = canvas.getContext("2d");
+    pen.drawImage(video, 0, 0, 9, 9);
+    try {
+      rest.brightness = pen.getImageData(4, 4, 1, 1).data[1];
+    } catch {} // a file beside the page may be seen, not read
+  }
   rest.message = document.getElementById("message").hidden ? null : document.getElementById("message").textContent;
   return rest;
 });

@@ -143,6 +143,7 @@
     frame = index;
     dirty = true;
   }
+  document.body.classList.toggle("still", last === 0);
   const slack = 0.25 * step; // a seek lands inside the frame, not on its edge
   function seek(index) {
     index = Math.max(0, Math.min(last, index));

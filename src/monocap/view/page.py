@@ -21,6 +21,7 @@ from urllib.parse import quote
 import numpy as np
 
 from monocap.bodies import BodyModel
+from monocap.errors import InputError
 from monocap.export import present, write_glb
 from monocap.files import replacing
 from monocap.geometry import transforms
@@ -63,6 +64,8 @@ def write_page(
                 inside = preview.read_bytes()
             else:
                 beside = path.with_suffix(preview.suffix)
+                if any(beside.resolve() == file.resolve() for file in media.files):
+                    raise InputError(f"{path}: {beside.name} beside it would replace the input; choose another name")
                 with replacing(beside) as temporary:
                     temporary.write_bytes(preview.read_bytes())
                 shown["file"] = quote(beside.name)
