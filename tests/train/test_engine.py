@@ -99,9 +99,15 @@ def test_existing_run_is_not_overwritten(tmp_path: Path) -> None:
     train(Line(), replace(SETTINGS, steps=10), tmp_path)
     with pytest.raises(InputError, match="--resume"):
         train(Line(), replace(SETTINGS, steps=10), tmp_path)
-    with pytest.raises(InputError, match=r"other settings: steps 10 \(now 40\)"):
-        train(Line(), SETTINGS, tmp_path, resume=True)
+    with pytest.raises(InputError, match=r"other settings: batch \d+ \(now 7\)"):
+        train(Line(), replace(SETTINGS, steps=10, batch=7), tmp_path, resume=True)
     assert (tmp_path / CHECKPOINT).is_file()
+
+
+def test_a_run_can_be_made_longer(tmp_path: Path) -> None:
+    short = train(Line(), replace(SETTINGS, steps=10), tmp_path)
+    longer = train(Line(), SETTINGS, tmp_path, resume=True)
+    assert short.step <= 10 < longer.step <= SETTINGS.steps
 
 
 def test_nonsense_is_refused(tmp_path: Path) -> None:

@@ -89,7 +89,8 @@ def train(
     """Train ``task.module`` and return its best weights; ``out`` gets ``checkpoint.ckpt`` and ``log.csv``.
 
     The checkpoint is written at every validation. With ``resume`` a checkpoint in ``out`` is gone on from; without
-    one there, training starts. Raises InputError for settings that cannot be, a checkpoint of other settings, or
+    one there, training starts. A resumed run may be given another number of ``steps``: the learning rate goes on where
+    that length has it. Raises InputError for settings that cannot be, a checkpoint of other settings, or
     when a finished or unfinished run lies in ``out`` and ``resume`` was not asked for; FloatingPointError when the
     loss is no longer a number.
     """
@@ -175,13 +176,16 @@ def _check(settings: TrainSettings) -> None:
         raise InputError(f"average is {settings.average}; expected 0 or more, below 1")
 
 
+_MAY_CHANGE = ("accelerator", "threads", "steps")  # of a resumed run
+
+
 def _load(fabric: Fabric, path: Path, state: dict[str, Any], settings: TrainSettings) -> None:
     wanted = state["settings"]
     fabric.load(path, state)
     changed = [
         name
         for name, value in wanted.items()
-        if name not in ("accelerator", "threads") and state["settings"].get(name, value) != value
+        if name not in _MAY_CHANGE and state["settings"].get(name, value) != value
     ]
     if changed:
         was = ", ".join(f"{name} {state['settings'][name]} (now {wanted[name]})" for name in changed)
