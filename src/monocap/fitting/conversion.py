@@ -76,8 +76,7 @@ def convert(source: BodyModel, target: BodyModel, parameters: Mapping[str, Array
     if pose.ndim != 3:
         raise InputError(f"parameters have leading shape {posed.lead}; expected (T,)")
     places = np.asarray(source.joints_only(**given), dtype=np.float64)[:, theirs]
-    rest = np.asarray(source.rest_joints(given.get("betas"), given.get("expression")), dtype=np.float64)
-    rest = rest.reshape(-1, *rest.shape[-2:])[0]
+    rest = np.asarray(source.rest_joints(given.get("betas")), dtype=np.float64)
     betas = fit_shape(rest[theirs], target, ours)
     turns = np.empty((len(pose), len(target.parents), 3, 3))
     shifts = np.empty((len(pose), 3))
@@ -89,7 +88,7 @@ def convert(source: BodyModel, target: BodyModel, parameters: Mapping[str, Array
     found: dict[str, Array] = {"betas": betas, "transl": shifts}
     first = 0
     for name, count in target.kind.parts:
-        found[name] = angles[:, first : first + count].reshape(len(pose), -1)
+        found[name] = angles[:, first : first + count].reshape(len(pose), 3 * count)
         first += count
     errors = np.linalg.norm(target.joints_only(**found)[:, ours] - places, axis=-1)
     return Conversion(found, names, errors)
