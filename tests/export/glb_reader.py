@@ -42,6 +42,8 @@ class Glb:
                 b = int(np.clip(np.searchsorted(keys, t), 1, max(len(keys) - 1, 1))) if len(keys) > 1 else 0
                 a = max(b - 1, 0)
                 s = (t - keys[a]) / (keys[b] - keys[a]) if b > a else 0.0
+                if sampler["interpolation"] == "STEP":
+                    s = float(t >= keys[b])
                 value = (1 - s) * values[a] + s * values[b]
                 if channel["target"]["path"] == "rotation":
                     value /= np.linalg.norm(value)

@@ -37,7 +37,8 @@ def projected(motion: Motion) -> np.ndarray:
 
 @pytest.mark.slow
 def test_demo_writes_what_it_promises(demo: Path) -> None:
-    assert sorted(p.name for p in demo.iterdir()) == ["avatar.glb", "motion.npz", "overlay.mp4", "report.json"]
+    names = ["avatar.glb", "motion.npz", "motion_00.bvh", "overlay.mp4", "report.json"]
+    assert sorted(p.name for p in demo.iterdir()) == names
     motion = Motion.load(demo / "motion.npz")
     assert (motion.people, motion.frames) == (1, 105)
     report = json.loads((demo / "report.json").read_text())
