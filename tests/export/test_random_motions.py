@@ -1,4 +1,4 @@
-"""Khronos' validator on 200 random motions: 0 to 5 people, gaps with and without numbers, single frames, uneven times."""
+"""Khronos' validator on 200 random motions: 0 to 5 people, gaps (some without numbers), single frames, uneven times."""
 
 from __future__ import annotations
 
