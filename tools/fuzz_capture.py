@@ -308,9 +308,8 @@ def attempt(path: Path, network: bool) -> Outcome:
     except subprocess.TimeoutExpired:
         return Outcome("hang", time.monotonic() - begun, "")
     seconds = time.monotonic() - begun
-    *lines, last = (done.stderr.decode(errors="replace").splitlines()) or [""]
-    peak = float(last.split()[1]) * 1024 if last.startswith("peak ") else 0.0
-    text = "\n".join([*done.stdout.decode(errors="replace").splitlines(), *lines])
+    text = (done.stdout + done.stderr).decode(errors="replace")
+    peak = 1024 * max((float(line.split()[1]) for line in text.splitlines() if line.startswith("peak ")), default=0.0)
     told = [line for line in text.splitlines() if line.startswith("monocap: ")]
     written = sorted(p.name for p in out.rglob("*")) if out.exists() else []
     if "Traceback" in text:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +106,25 @@ def test_bad_arguments_and_frames(tmp_path: Path) -> None:
             writer.write(np.zeros((48, 64, 3)))
     with pytest.raises(InputError, match="closed"):
         writer.write(clip(1)[0])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize("room", [20, 3000])
+def test_no_room_on_the_disk(room: int, tmp_path: Path) -> None:
+    """At the first write, or while frames are encoded: an error that names the reason, and no file."""
+    code = (
+        "import resource, sys, numpy\n"
+        "from monocap.media import VideoWriter\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
+        "noise = numpy.random.default_rng(1).integers(0, 255, (20, 96, 96, 3), dtype='uint8')\n"
+        "try:\n"
+        "    with VideoWriter(sys.argv[1], 25, (96, 96)) as writer:\n"
+        "        [writer.write(frame) for frame in noise]\n"
+        "except OSError as error:\n"
+        "    print('OSError', error.strerror)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.mp4")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "OSError File too large"
+    assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from typing import Any
 
 from monocap.cli.display import ProgressDisplay
 from monocap.errors import InputError, MonocapError
+from monocap.files import TEMPORARY
 from monocap.media.readers import Media
 from monocap.pipeline.inputs import Source, find_sources, folder_names
 from monocap.pipeline.lock import locked
@@ -66,10 +67,10 @@ def _capture(
     except OSError as error:
         if isinstance(error, MonocapError):
             raise
-        where = error.filename or folder
+        own = error.filename is None or TEMPORARY in str(error.filename)
         raise InputError(
-            f"{where}: {error.strerror or error}; what was complete is kept, nothing half-written. Make room or choose "
-            "another folder with -o, then go on with --resume"
+            f"{folder if own else error.filename}: {error.strerror or error}; what was complete is kept, nothing "
+            "half-written. Make room or choose another folder with -o, then go on with --resume"
         ) from error
 
 

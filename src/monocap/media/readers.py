@@ -314,6 +314,9 @@ def _picture_track(container: Any, path: Path) -> av.VideoStream:
     tracks = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not tracks:
         raise MediaError(f"{path}: holds no picture track; expected a video or a photo")
+    tracks = [track for track in tracks if track.codec_context is not None]
+    if not tracks:
+        raise MediaError(f"{path}: its picture is coded in a way that is not read; convert it to H.264 in MP4")
     best = container.streams.best("video")
     return best if best in tracks else tracks[0]
 

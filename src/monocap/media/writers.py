@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import ExitStack
 from fractions import Fraction
@@ -18,6 +19,7 @@ from monocap.files import replacing
 
 _TICKS = 90_000  # per second: the MPEG clock, which common frame rates divide
 _BT709 = 1
+_DISK = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EROFS}  # no room, or no disk
 
 
 class VideoWriter:
@@ -27,7 +29,8 @@ class VideoWriter:
     height) pixels of the frames. Odd sizes get one more column or row (a copy of the last), as 4:2:0 demands. ``crf``
     is x264's quality, lower is better.
 
-    Raises InputError for bad arguments or frames, MediaError if nothing was written or the encoder fails.
+    Raises InputError for bad arguments or frames, MediaError if nothing was written or the encoder fails, OSError if
+    the disk is full or gone.
     """
 
     def __init__(self, path: str | os.PathLike[str], fps: float, size: tuple[int, int], *, crf: int = 20) -> None:
@@ -89,6 +92,8 @@ class VideoWriter:
         try:
             container.mux(self._stream.encode(frame))
         except av.error.FFmpegError as error:
+            if error.errno in _DISK:
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
             raise MediaError(f"{self.path}: cannot be encoded ({error.strerror})") from error
 
     def __exit__(

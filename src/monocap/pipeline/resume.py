@@ -108,7 +108,9 @@ class Checkpoint:
         self._folder, self._key, self._report, self._note = folder / STATE, key, report, note
         self._saved_at, self._cost = time.monotonic(), 0.0
         self.resumed_from = 0  # frames that were not looked at again
-        self.outputs: dict[str, dict[str, int]] = {}  # finished: format, then file and bytes
+        self.outputs: dict[str, dict[str, int]] = {}  # finished and still there: format, then file and bytes
+        self.reported = False  # whether an earlier run of the same key came to its end
+        self._told: Any = None
         before = self._before() if resume else None
         if before is None:
             self._drop()
@@ -123,15 +125,9 @@ class Checkpoint:
         told = before.get("outputs")
         told = told if isinstance(told, dict) else {}
         self.outputs = {part: files for part, files in told.items() if self._are_there(files)}
-        self._complete = bool(before.get("complete")) and len(self.outputs) == len(told)
+        self.reported = bool(before.get("reported"))
+        self._told = before.get("warnings")
         self._write_run()
-
-    _complete = False
-
-    @property
-    def complete(self) -> bool:
-        """Whether an earlier run of the same key was done, and all that it wrote is still there."""
-        return self._complete
 
     def finish(self, part: str, paths: Iterable[Path]) -> None:
         """Note that a format, or the overlay, is written."""
@@ -183,7 +179,9 @@ class Checkpoint:
             self._note(f"no checkpoint could be written ({error.strerror or error})")
 
     def warnings(self) -> list[str]:
-        """Those that came with the motion that was kept."""
+        """Those that came with the motion that was kept, or was reported."""
+        if isinstance(self._told, list):
+            return [str(line) for line in self._told]
         try:
             return [str(line) for line in json.loads((self._folder / "warnings.json").read_text(encoding="utf-8"))]
         except (OSError, ValueError, TypeError):
@@ -195,11 +193,11 @@ class Checkpoint:
 
     def _before(self) -> dict[str, Any] | None:
         """What an unfinished run left, or else the report of a finished one; None if there is neither."""
-        for path, complete in ((self._folder / "run.json", False), (self._report, True)):
+        for path, reported in ((self._folder / "run.json", False), (self._report, True)):
             with contextlib.suppress(OSError, ValueError):
                 told = json.loads(path.read_text(encoding="utf-8"))
                 if isinstance(told, dict) and isinstance(told.get("key"), dict):
-                    return {**told, "complete": complete}
+                    return {**told, "reported": reported}
         return None
 
     def _write_run(self) -> None:

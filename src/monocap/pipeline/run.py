@@ -73,7 +73,7 @@ class CaptureRun:
         begun, cpu = time.perf_counter(), time.process_time()
         key = run_key(media.files, request.settings, self._versions, self._weights, request.fps)
         checkpoint = Checkpoint(folder, key, report, request.resume, say)
-        if checkpoint.complete and all(part in checkpoint.outputs for part in parts):
+        if checkpoint.reported and all(part in checkpoint.outputs for part in parts):
             checkpoint.clear()
             say(f"{media.path.name}: complete already")
             return self._summary(media, folder, report, _read_report(report))
@@ -83,7 +83,7 @@ class CaptureRun:
         for part in parts:
             if part not in checkpoint.outputs:
                 checkpoint.finish(part, _write(part, folder, media, motion, engine, clock, progress))
-        warnings = [*notes, *warnings]
+        warnings = list(dict.fromkeys([*notes, *warnings]))
         told = report_of(media, motion, asdict(request.settings), warnings, clock, engine.body)
         told["formats"], told["overlay"] = list(formats), request.overlay
         told["outputs"], told["key"] = checkpoint.outputs, key
@@ -113,9 +113,11 @@ class CaptureRun:
         if kept is not None:
             checkpoint.resumed_from = kept.frames
             return kept, checkpoint.warnings()
-        if checkpoint.complete and "npz" in checkpoint.outputs:  # only other formats are asked for than before
+        if "npz" in checkpoint.outputs:  # other formats are asked for than before, or some are gone
             (name,) = checkpoint.outputs["npz"]
-            return Motion.load(folder / name), []
+            motion = Motion.load(folder / name)
+            checkpoint.resumed_from = motion.frames
+            return motion, checkpoint.warnings()
         motion = engine.capture(media, progress, checkpoint)
         if media.kind == "video":
             checkpoint.keep_motion(motion, engine.warnings)
