@@ -28,6 +28,7 @@ OPTIONAL = (
     *("lmk_faces_idx", "lmk_bary_coords", "dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords"),
 )
 MAX_VERTICES, MAX_COLUMNS = 200_000, 1000
+_LARGEST = 1e6  # metres, weights and radians stay below
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -104,8 +105,8 @@ def _check_content(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             continue
         if value.dtype.kind not in "fiu":
             raise InputError(f"{path}: {key} has dtype {value.dtype}; expected numbers")
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise InputError(f"{path}: {key} holds numbers that are not finite")
+        if value.dtype.kind == "f" and value.size and not float(np.abs(value).max()) < _LARGEST:
+            raise InputError(f"{path}: {key} holds numbers that are not finite, or far too large")
     vertices, faces = len(arrays["v_template"]), len(arrays["f"])
     limits = {"f": vertices, "lmk_faces_idx": faces, "dynamic_lmk_faces_idx": faces, "ft": len(arrays.get("vt", ()))}
     for key, limit in limits.items():
