@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from monocap.perception import people
+from monocap.perception import appearance, people
 from monocap.perception.blazepose import PoseResult
-from monocap.perception.followed import Followed, box_of, coco_of, likeness
+from monocap.perception.followed import Followed, box_of, closeness, coco_of, likeness
 from monocap.types import Detections
 
 Array = NDArray[Any]
 
-_STAY = 0.2  # somebody else must fit so much better than the body that the person's own region showed
+# Among the bodies that a person can be, looks decide; more similar by as much must somebody be who stands farther off,
+# or whom the person's own region did not show.
+_NEARER, _STAY, _ANY = 0.1, 0.15, 0.01
 _SAME_BOX = 0.75  # intersection over union of landmarks' boxes
 
 
@@ -67,10 +69,9 @@ def share_out(persons: Sequence[Followed], bodies: list[Body], own: list[int | N
     fits = np.zeros((len(persons), len(bodies)))
     for i, person in enumerate(persons):
         for j, body in enumerate(bodies):
-            fits[i, j] = likeness(person, body.coco, body.looks)
-        if (mine := own[i]) is not None:
-            fits[i, mine] = max(fits[i, mine], 0.0) + _STAY
-    fits = np.maximum(fits, 0.0)
+            if own[i] == j or likeness(person, body.coco, body.looks) > 0:
+                fits[i, j] = appearance.similarity(person.looks, body.looks) + _NEARER * closeness(person, body.coco)
+                fits[i, j] += _STAY * (own[i] == j) + _ANY
     chosen: list[int | None] = [None] * len(persons)
     for i, j in zip(*linear_sum_assignment(fits, maximize=True), strict=True):
         if fits[i, j] > 0:

@@ -30,6 +30,7 @@ _REACH = (0.3, 0.06)  # of the region's side: how far a lost person may be at on
 _HERE = 0.4  # so much less similar somebody may look who stands where the person just was
 _TRIAL = 15  # frames in which a person found again must go on looking like the one that was lost
 _LENIENT = 0.08  # so much less similar it may look meanwhile
+_LEARN, _STRANGE = 0.06, 0.5  # share of new looks learnt per frame; similarity from which they are hardly learnt
 _STEADY = 0.02  # of the region's side: smaller changes of the region are jitter
 _CONFIRMED = 4  # frames in which somebody must be seen
 _SHARP = 0.6  # mean heatmap peak that confirms a person whom the detector saw only once
@@ -81,15 +82,19 @@ def likeness(person: Followed, coco: Array, looks: Array) -> float:
     """How well somebody seen at ``coco`` (17,3), who looks like ``looks``, fits; 0 or less: somebody else."""
     similar = appearance.similarity(person.looks, looks)
     frames = person.lost + 1
-    if person.adrift:
+    near = closeness(person, coco)
+    if near <= 0:
         return similar - max(needed(frames), _ELSEWHERE)
+    here = _HERE * near * max(0.0, 1 - frames / COAST)
+    return similar - needed(frames) + here  # just seen here: looks matter less, light and view may change
+
+
+def closeness(person: Followed, coco: Array) -> float:
+    """1 where the person should be by now, less the farther off, 0 out of reach."""
+    frames = person.lost + 1
     moved = centre(coco) - centre(person.coco) - person.velocity * min(frames, 3)
     distance = float(np.linalg.norm(moved)) / person.roi.size
-    reach = _REACH[0] + _REACH[1] * frames
-    if distance >= reach:
-        return similar - max(needed(frames), _ELSEWHERE)
-    here = _HERE * max(0.0, 1 - distance / reach) * max(0.0, 1 - frames / COAST)
-    return similar - needed(frames) + here  # just seen here: looks matter less, light and view may change
+    return 0.0 if person.adrift else max(0.0, 1 - distance / (_REACH[0] + _REACH[1] * frames))
 
 
 def continues(person: Followed, result: PoseResult) -> bool:
@@ -147,12 +152,14 @@ def went_on(
         learn = False
     keypoints, votes = keep_sides(result.keypoints, person.points, person.votes)
     moved = centre(coco) - centre(person.coco)
+    # what suddenly looks otherwise may be somebody else: it is learnt slowly
+    rate = _LEARN * float(np.clip((appearance.similarity(person.looks, looks) - _STRANGE) / (1 - _STRANGE), 0.05, 1.0))
     return replace(
         person,
         roi=steady(person.roi, result.next_roi),
         points=keypoints.points2d,
         velocity=0.5 * person.velocity + 0.5 * moved,
-        looks=(0.95 * person.looks + 0.05 * looks).astype(np.float32) if learn else person.looks,
+        looks=((1 - rate) * person.looks + rate * looks).astype(np.float32) if learn else person.looks,
         trial=max(person.trial - 1, 0),
         votes=votes,
     ), keypoints

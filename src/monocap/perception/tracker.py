@@ -36,13 +36,14 @@ from monocap.perception.followed import (
     went_on,
 )
 from monocap.perception.people import PeopleDetector
-from monocap.perception.roi import from_detection
+from monocap.perception.roi import from_box, from_detection
 from monocap.types import Detections, Frame, Keypoints
 
 Array = NDArray[Any]
 
 _MIN_SCORE = 0.5  # the network's own "there is a person"
 _MIN_PEAK = 0.3  # mean heatmap peak; people give 0.5–0.95, an empty room up to 0.2
+_INSIDE = 0.4  # of the landmarks must lie in the detector's box
 _NEW_PEAK = 0.4  # asked of somebody new
 _SURE_PEAK = 0.5  # believed although the detector sees nobody there
 _TOUCH = 0.1  # of the region's side: people nearer than this to each other's boxes are in each other's way
@@ -50,9 +51,9 @@ _FIRST_DOUBT = 3  # frames after which somebody new who gets lost is forgotten
 _PROBATION = 20  # frames in which somebody new must be confirmed
 _REPLACE = 1.5  # somebody new must be so much more prominent to take another's place where places are few
 _REMEMBERED = 64  # lost people
-_LONG_LOST = 150  # frames after which nobody is expected back soon
+_SOON, _LONG_LOST = 60, 150  # frames in which somebody lost is expected back any moment, and at all
 # How often the detector looks, in frames
-_WHILE_NOBODY, _WHILE_TOUCHING, _WHILE_LOST, _FULL_WHILE_NOBODY = 2, 3, 10, 8
+_WHILE_NOBODY, _WHILE_TOUCHING, _WHILE_EXPECTED, _WHILE_LOST, _FULL_WHILE_NOBODY = 2, 3, 4, 10, 8
 
 How = Literal["quick", "full"]
 
@@ -191,6 +192,7 @@ class PeopleTracker:
             max(1, self._detect_every // 3): True,
             _WHILE_NOBODY: not here or any(p.lost <= COAST for p in lost),
             _WHILE_TOUCHING: bool(_crowded(here)) or any(p.id not in self._confirmed for p in here),
+            _WHILE_EXPECTED: any(p.lost <= _SOON for p in lost),
             _WHILE_LOST: any(p.lost <= _LONG_LOST for p in lost),
         }
         return "quick" if any(case and self._since_look >= frames for frames, case in every.items()) else None
@@ -307,15 +309,18 @@ class PeopleTracker:
         self.people = kept
 
     def _settle(self, image: Array, found: Detections, index: int) -> PoseResult | None:
-        """Landmarks of a detected person: a first look, and a second one where the first says."""
-        first = self._estimate(image, from_detection(found.boxes[index], found.keypoints[index]))
-        if first is None:
-            return None
-        second = self._estimate(image, first.next_roi)
-        best = second if second is not None and second.peak >= first.peak else first
-        low, high = found.boxes[index, :2], found.boxes[index, 2:]
-        points = coco_of(best.keypoints.points2d)[:, :2]
-        return best if ((points > low) & (points < high)).all(1).mean() > 0.4 else None
+        """Landmarks of a detected person: a first look, and a second one where the first says.
+
+        The sharper counts, unless it slipped to somebody else near by.
+        """
+        box = found.boxes[index]
+        for region in (from_detection(box, found.keypoints[index]), from_box(box)):
+            first = self._estimate(image, region)
+            looks = [first, None if first is None else self._estimate(image, first.next_roi)]
+            inside = [look for look in looks if look is not None and _inside(look, box)]
+            if inside:
+                return max(inside, key=lambda look: look.peak)
+        return None
 
     def _estimate(self, image: Array, roi: Any) -> PoseResult | None:
         result = self._blazepose.estimate(image, roi, self._want_mask)
@@ -339,3 +344,8 @@ def _crowded(persons: list[Followed]) -> set[int]:
 
 def _believed(body: Body) -> bool:
     return body.detection is not None or (body.result is not None and body.result.peak >= _SURE_PEAK)
+
+
+def _inside(look: PoseResult, box: Array) -> bool:
+    points = coco_of(look.keypoints.points2d)[:, :2]
+    return bool(((points > box[:2]) & (points < box[2:])).all(1).mean() > _INSIDE)
