@@ -171,7 +171,7 @@ def splice(first: bytes, second: bytes, draw: random.Random) -> bytes:
 
 
 # ------------------------------------------------------------------ made to hurt
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
@@ -183,10 +183,8 @@ def png(
     packer = zlib.compressobj(9)
     body = b"".join(packer.compress(bytes(row)) for _ in range(height if rows is None else rows)) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    palette = _chunk(b"PLTE", bytes(range(6))) if colour == 3 else b""
-    return (
-        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + palette + extra + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
-    )
+    palette = chunk(b"PLTE", bytes(range(6))) if colour == 3 else b""
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + palette + extra + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def exif_bomb(entries: int, draw: random.Random) -> bytes:
@@ -235,9 +233,9 @@ def hostile(draw: random.Random) -> tuple[str, bytes]:
         ("zeros.png", lambda: png(9000, 9000, colour=draw.choice((0, 2, 4, 6)))),
         ("deep.png", lambda: png(3000, 3000, depth=16, colour=6)),
         ("bits.png", lambda: png(20000, 20000, depth=1, colour=draw.choice((0, 3)))),
-        ("text.png", lambda: png(64, 64, extra=_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(80_000_000))))),
-        ("profile.png", lambda: png(64, 64, extra=_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(80_000_000))))),
-        ("turns.png", lambda: png(64, 64, extra=_chunk(b"eXIf", draw.randbytes(500)))),
+        ("text.png", lambda: png(64, 64, extra=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(80_000_000))))),
+        ("profile.png", lambda: png(64, 64, extra=chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(80_000_000))))),
+        ("turns.png", lambda: png(64, 64, extra=chunk(b"eXIf", draw.randbytes(500)))),
         ("exif.jpg", lambda: exif_bomb(draw.choice((3, 500, 5000)), draw)),
         ("claim.jpg", lambda: jpeg_of_size(draw.choice((1, 65000, 20000)), draw.choice((65000, 20000, 3)), False)),
         ("waves.jpg", lambda: jpeg_of_size(20000, 20000, True)),
@@ -258,8 +256,15 @@ def hostile(draw: random.Random) -> tuple[str, bytes]:
 def case(number: int, given: dict[str, bytes]) -> tuple[str, bytes]:
     """Name and content of one case."""
     draw = random.Random(number)
-    if draw.random() < 0.2:
-        return hostile(draw)
+    return hostile(draw) if draw.random() < 0.2 else _mutated(draw, given)
+
+
+def mutated(number: int, given: dict[str, bytes]) -> tuple[str, bytes]:
+    """As `case`, but never one that is made to take memory or time."""
+    return _mutated(random.Random(number), given)
+
+
+def _mutated(draw: random.Random, given: dict[str, bytes]) -> tuple[str, bytes]:
     name = draw.choice(sorted(given))
     data = given[name]
     if draw.random() < 0.12:
