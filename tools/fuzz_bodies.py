@@ -282,7 +282,7 @@ def main() -> int:
                 options.keep.mkdir(parents=True, exist_ok=True)
                 (options.keep / f"{number}_{name}").write_bytes(data)
                 print(f"{number} {name}: {outcome}"[:300])
-    print(f"{dict(counts)} in {time.perf_counter() - begun:.0f} s{limit}")
+    print(f"{dict(counts)} in {time.perf_counter() - begun:.0f} s ({time.process_time():.0f} s of CPU){limit}")
     return 1 if counts["failed"] else 0
 
 

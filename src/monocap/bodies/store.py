@@ -55,6 +55,7 @@ _OPTIONAL = {
     *("posedirs", "uv", "uv_faces", "hand_means", "hand_components"),
     *("landmark_vertices", "landmark_weights", "contour_vertices", "contour_weights"),
 }
+_INTEGERS = {"faces", "parents", "uv_faces", "extra_vertex_ids", "landmark_vertices", "contour_vertices"}
 _FIRST = ("shapedirs", "exprdirs", "posedirs")  # stored with the last axis first, as posing reads them
 
 
@@ -161,6 +162,8 @@ def open_converted(path: Path) -> BodyModel:
             for size, want in zip(shape, pattern, strict=True)
         ):
             raise InputError(f"{path}: {key} has shape {shape}; expected {pattern}")
+        if arrays[key].dtype.kind != ("i" if key in _INTEGERS else "f"):
+            raise InputError(f"{path}: {key} has dtype {arrays[key].dtype}; add it again: monocap bodies add")
     joints = sizes["J"]
     sound = (
         joints in KINDS
