@@ -14,6 +14,7 @@ import io
 import json
 import random
 import resource
+import shutil
 import struct
 import subprocess
 import sys
@@ -342,6 +343,7 @@ def run(
         outcome = attempt(path, random.Random(-1 - number).random() < share)
         if outcome.kind in ("read", "told"):
             path.unlink()
+            shutil.rmtree(path.with_name(path.name + ".out"), ignore_errors=True)
         return number, path, outcome
 
     with ThreadPoolExecutor(jobs) as pool:
