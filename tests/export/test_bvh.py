@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from synthetic import write_body
 from tiny_body import PARENTS, TinyBody, tiny_body, tiny_motion, world_joints
 
+from monocap.bodies import load_body
 from monocap.data.mocap.bvh import read_bvh
 from monocap.errors import InputError
 from monocap.export.bvh import LEFT_OUT, euler_zxy, write_bvh
 from monocap.export.person import even_times
+from monocap.geometry.kinematics import forward_kinematics
 from monocap.types import Motion
 
 
@@ -68,6 +71,24 @@ def test_our_own_reader_agrees_and_the_shape_is_the_persons(
     bones = rest - rest[np.maximum(PARENTS, 0)]
     for name, offset in zip(clip.joint_names[1:], clip.offsets[1:], strict=True):
         np.testing.assert_allclose(offset, bones[list(motion.joint_names).index(name)], atol=1e-6)
+
+
+def test_a_body_with_fewer_joints(rng: np.random.Generator, tmp_path: Path) -> None:
+    """SMPL-H has no jaw and no eyes; a motion's poses have them all the same."""
+    write_body(tmp_path / "body.npz", rng, skeleton="smplh52", poses=False)
+    body = load_body(tmp_path / "body.npz")
+    motion = even(tiny_motion(tiny_body(rng), rng, people=1))
+    face = ("jaw_pose", "left_eye_pose", "right_eye_pose", "expression")
+    posed = body.joints_only(**{k: v for k, v in motion.params(0).asdict().items() if k not in face})
+    motion = replace(motion, joints=posed[None], joint_names=np.array(body.joint_names))
+    write_bvh(tmp_path / "a.bvh", motion, body)
+    clip = read_bvh(tmp_path / "a.bvh")
+    rest = body.rest_joints(motion.betas[0])
+    order = [body.joint_names.index(name) for name in clip.joint_names]
+    for t in range(motion.frames):
+        _, joints = forward_kinematics(clip.rotations[t], rest[order].astype(float), clip.parents)
+        moved = joints - joints[0] + clip.translation[t]
+        assert np.abs(moved - world_joints(motion, 0, t)[order]).max() < 1e-3
 
 
 def test_uneven_times_are_resampled_and_fps_is_obeyed(body: TinyBody, rng: np.random.Generator, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_the_validator_finds_no_error(rng: np.random.Generator, tmp_path: Path) 
 def test_joints_of_random_motions(rng: np.random.Generator, tmp_path: Path) -> None:
     body = tiny_body(rng)
     checked = 0
-    for motion, _ in zip(random_motions(rng), range(40), strict=False):
+    for motion, _ in zip(random_motions(rng), range(15), strict=False):
         rest = [body.rest_joints(betas)[0] for betas in motion.betas]
         write_glb(tmp_path / "a.glb", motion, body)
         glb = Glb(tmp_path / "a.glb")
@@ -66,4 +66,4 @@ def test_joints_of_random_motions(rng: np.random.Generator, tmp_path: Path) -> N
                 pelvis = T[:3, :3] @ (rest[p] + motion.transl[p, t]) + T[:3, 3]
                 np.testing.assert_allclose(glb.joints(skin, at)[0], pelvis, atol=1e-4)
                 checked += 1
-    assert checked > 100
+    assert checked > 40

@@ -44,7 +44,7 @@ def write_bvh(
     with replacing(path) as temporary, open(temporary, "w", encoding="ascii", newline="\n") as file:
         file.write("HIERARCHY\n")
         order = _write_joint(file, clip, kept, _tips(clip, body, motion.betas[person]), 0, 0)
-        file.write(f"MOTION\nFrames: {len(times)}\nFrame Time: {1 / rate:.10g}\n")
+        file.write(f"MOTION\nFrames: {len(times)}\nFrame Time: {1 / rate:.15g}\n")
         columns = [kept.index(j) for j in order]
         rows = np.concatenate([clip.pelvis * _CM, angles[:, columns].reshape(len(times), -1)], axis=1)
         for start in range(0, len(rows), _BLOCK):

@@ -93,12 +93,12 @@ def person_clip(motion: Motion, person: int, body: SkinnedBody) -> PersonClip:
     Raises InputError if motion and body do not fit each other, the person is never seen, times do not grow, or numbers
     of valid frames are not finite.
     """
-    names = [str(name) for name in motion.joint_names]
+    names = skeletons.get("smplx55").joint_names  # the order of a motion's poses, whatever joints its body has
     wanted = tuple(str(name) for name in body.joint_names)
     missing = [name for name in wanted if name not in names]
     if missing:
         raise InputError(
-            f"the motion has no joint {', '.join(missing[:3])} of this body; use the body it was made with"
+            f"a motion has no joint {', '.join(missing[:3])}, which this body has; use the body it was made with"
         )
     betas = np.asarray(motion.betas[person], np.float64)
     track, valid = int(motion.track_id[person]), np.asarray(motion.valid[person], bool)
