@@ -31,6 +31,7 @@ _MIN_SCORE = 0.5
 _MIN_PEAK = 0.35
 _CROWD = 30  # people at most
 _MANY, _SMALL = 4, 100  # from so many people on, and up to so many pixels, a few looks must do
+_LARGE = 768  # pixels; pictures of more may show people too small for the usual look
 _APART, _SURE_TURNED = 0.3, 0.25  # overlap and score of people seen only when the picture is turned
 _JITTER = ((0.0, 0.0, 0.0, 1.0), (0.03, 0.01, 0.12, 1.04), (-0.03, 0.01, -0.12, 0.97), (0.01, -0.03, 0.06, 0.94))
 _JITTER += ((-0.01, 0.03, -0.06, 1.08),)  # shift x, y (of the side), turn (rad), scale
@@ -64,37 +65,50 @@ def find_people_keypoints(
         raise InputError(f"most is {most}; expected at least 1 person")
     detector = detector or PeopleDetector(threads)
     blazepose = blazepose or BlazePose(_VARIANTS[preset], threads)
-    height, width = image.shape[:2]
+    limit = min(most or _CROWD, _CROWD)
     kept: list[tuple[float, PoseResult]] = []
     for quarters in (0, 2, 1, 3):  # the detector knows few people who hang upside down: turn the picture for it
         upright = [box_of(result.keypoints.points2d) for _, result in kept]
-        found = _detect_turned(image, detector, quarters, thorough=not upright)
-        found = people.by_prominence(found, width, height)
-        prominence = people.prominence(found.boxes, found.scores, width, height)
-        for i in range(len(found.scores)):
-            if len(kept) == min(most or _CROWD, _CROWD):
-                break
-            if upright and not _new_when_turned(found, i, upright):
-                continue
-            side = float((found.boxes[i, 2:] - found.boxes[i, :2]).max())
-            briefly = side < _SMALL or len(kept) >= _MANY
-            result = search(image, found.boxes[i], found.keypoints[i], blazepose, briefly)
-            if result is not None and not any(same_body(result, other) for _, other in kept):
-                kept.append((float(prominence[i]), result))
+        if len(kept) < limit:
+            found = _detect_turned(image, detector, quarters, thorough=not upright)
+            _add(image, found, blazepose, kept, limit, upright)
+    if not kept and max(image.shape[:2]) > _LARGE:
+        _add(image, detector.detect_small(image), blazepose, kept, limit, [])
     kept.sort(key=lambda one: -one[0])
     return [average(image, result, blazepose, jittered, want_mask).keypoints for _, result in kept]
+
+
+def _add(
+    image: Array,
+    found: Detections,
+    blazepose: BlazePose,
+    kept: list[tuple[float, PoseResult]],
+    limit: int,
+    upright: list[Array],
+) -> None:
+    """Look closely at those detected who are not ``kept`` yet, and keep them with their prominence if they are people.
+
+    ``upright``: boxes of who was kept before the picture was turned; they rarely are somebody else, too.
+    """
+    height, width = image.shape[:2]
+    found = people.by_prominence(found, width, height)
+    prominence = people.prominence(found.boxes, found.scores, width, height)
+    for i, box in enumerate(found.boxes):
+        if len(kept) == limit:
+            break
+        again = found.scores[i] < _SURE_TURNED or any(people.overlap(box, other) > _APART for other in upright)
+        if upright and again:
+            continue
+        briefly = float((box[2:] - box[:2]).max()) < _SMALL or len(kept) >= _MANY
+        result = search(image, box, found.keypoints[i], blazepose, briefly)
+        if result is not None and not any(same_body(result, other) for _, other in kept):
+            kept.append((float(prominence[i]), result))
 
 
 def find_person_keypoints(image_rgb: Array, preset: Preset = "accurate", **options: Any) -> Keypoints | None:
     """Keypoints of the person that a picture is of; None if there is nobody. Options: see `find_people_keypoints`."""
     found = find_people_keypoints(image_rgb, preset, most=1, **options)
     return found[0] if found else None
-
-
-def _new_when_turned(found: Detections, index: int, upright: list[Array]) -> bool:
-    """Whether a person seen only in the turned picture can be somebody else than those in the boxes ``upright``."""
-    apart = all(people.overlap(found.boxes[index], box) < _APART for box in upright)
-    return apart and bool(found.scores[index] >= _SURE_TURNED)
 
 
 def _detect_turned(image: Array, detector: PeopleDetector, quarters: int, thorough: bool) -> Detections:
