@@ -1,6 +1,6 @@
 """What each step of `monocap.motion` changes, on motion capture seen by simulated cameras with exact truth.
 
-    python tools/measure_motion.py --mocap FOLDER_OF_CMU_MOTION [--frames 150]
+    python tools/measure_motion.py --mocap FOLDER_OF_CMU_MOTION [--frames 150] [--rendered]
 
 CMU takes, played by the open body before random still cameras (0.5 to 2.2 m high, pitched and rolled), are projected to
 keypoints with errors that last (1.2 % of the body's height, correlated over 0.3 s, and a third as much from frame to
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from measure_fit import perform
 from monocap import metrics
 from monocap.bodies import BodyModel, load_body
 from monocap.data.mocap.retarget import Retargeted, retarget
@@ -26,6 +27,7 @@ from monocap.fitting import Fitter
 from monocap.fitting.landmarks import blazepose_landmarks
 from monocap.fitting.state import PoseState, Skeleton, landmark_points
 from monocap.geometry import rotations, transforms
+from monocap.metrics.motion import CONTACT_SPEED
 from monocap.motion import settle
 from monocap.motion.contacts import ContactRule, foot_contacts, sole_speed
 from monocap.motion.filters import smooth_rotations, smooth_vectors
@@ -145,7 +147,7 @@ def true_contact(body: BodyModel, scene: Scene) -> Array:
     """(T,4) bool: soles of the truth that are slow and low."""
     soles = transforms.apply(scene.T_world_camera, Legs.of(body, scene.truth.betas).pose(scene.truth).points)
     speed = np.linalg.norm(np.gradient(soles, scene.times, axis=0), axis=-1)
-    return (speed < metrics.motion.CONTACT_SPEED * 30.0) & (soles[..., 1] < LOW)
+    return (speed < CONTACT_SPEED * 30.0) & (soles[..., 1] < LOW)
 
 
 def tilt(T_world_camera: Array) -> Array:
@@ -252,6 +254,34 @@ def report_gaps(body: BodyModel, scenes: Sequence[Scene]) -> None:
             print(f"{length:4} {label:12} {len(values)} takes {words}")
 
 
+def report_rendered(body: BodyModel, folder: Path) -> None:
+    """Before and after on rendered takes: tools/measure_fit.py's, of whose truth the limb joints are known."""
+    limbs = [body.joint_names.index(name) for name in LIMBS12]
+    hips = (LIMBS12.index("left_hip"), LIMBS12.index("right_hip"))
+    ankles = [LIMBS12.index("left_ankle"), LIMBS12.index("right_ankle")]
+    rows = []
+    for track, truth in perform(body, folder):
+        times = np.arange(len(truth)) / FPS
+        fitted = Fitter(body, CAMERA).video(track, times)
+        held = settle(body, CAMERA, times, [(track, fitted)]).estimates[0]
+        stands = metrics.foot_contact(truth[:, ankles], FPS)
+        for estimate in (fitted, held):
+            joints = np.asarray(estimate.joints)[:, limbs]
+            rows.append(
+                [
+                    1e3 * float(metrics.foot_skate(joints[:, ankles], stands, FPS)),
+                    1e3 * float(metrics.mpjpe(joints, truth, root=hips).mean()),
+                    1e3 * float(metrics.pa_mpjpe(joints, truth).mean()),
+                    1e3 * float(metrics.accel_error(joints, truth).mean()),
+                ]
+            )
+    for label, values in (("fit", rows[0::2]), ("feet held", rows[1::2])):
+        a = np.mean(values, axis=0)
+        print(
+            f"rendered, {label:10} ankles {a[0]:.0f} mm/s, MPJPE {a[1]:.1f}, PA {a[2]:.1f} mm, accel {a[3]:.2f} mm/f²"
+        )
+
+
 def hide(track: Track, gap: slice) -> Track:
     """The track with some frames unseen."""
     valid = np.array(track.valid)
@@ -294,8 +324,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What each step of monocap.motion changes.")
     parser.add_argument("--mocap", type=Path, required=True)
     parser.add_argument("--frames", type=int, default=150)
+    parser.add_argument("--rendered", action="store_true", help="rendered takes seen by the heavy network instead")
     arguments = parser.parse_args()
     body = load_body("open")
+    if arguments.rendered:
+        report_rendered(body, arguments.mocap)
+        return
     scenes = stage(body, arguments.mocap, arguments.frames)
     report_steps(body, scenes)
     report_contacts(body, scenes)

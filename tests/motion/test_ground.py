@@ -118,6 +118,7 @@ def test_a_roof_is_a_floor_too(body: BodyModel) -> None:
     T = camera_at(0, 0, 1.4)
     low, high = walk(body, 60).params, turned(standing(body, 60), (0, 0, 0), 1.5)
     found = settle(body, CAMERA, np.arange(60) / FPS, [person(body, seen_by(body, p, T)) for p in (low, low, high)])
+    assert tilt_error(found.ground.T_world_camera, T) < 2.0
     assert abs(found.ground.T_world_camera[1, 3] - 1.4) < 0.1
     assert found.foot_contact[2].all()
     drift = np.linalg.norm(found.estimates[2].joints - person(body, seen_by(body, high, T))[1].joints, axis=-1)

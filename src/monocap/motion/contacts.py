@@ -83,7 +83,7 @@ def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True))
 
 
-def feet_seen(track: Track, names: tuple[str, ...], camera: Camera, confident: float = 0.3) -> NDArray[np.bool_]:
+def feet_seen(track: Track, names: tuple[str, ...], camera: Camera, confident: float = 0.45) -> NDArray[np.bool_]:
     """(T,2) whether the left and the right foot lie inside the picture and were seen by the detector.
 
     ``names`` are the joints of ``track.skeleton``; of ankle, heel and toe those count that it has. A skeleton without

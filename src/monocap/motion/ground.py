@@ -157,11 +157,14 @@ def _places(people: Sequence[Footing], angles: Array) -> tuple[Array, Array]:
     columns[:, :2] = place @ slope
     columns[:, 2] = -1.0
     columns[np.arange(len(place)), 3 + who] = -1.0
-    start = float(np.median(height))
-    # people's own levels differ by the error of their size; the plane's distance is free
-    deviation = np.array([_SIZE * max(abs(np.median(height[who == i])), 0.3) if (who == i).any() else 1.0
-                          for i in range(len(people))])  # fmt: skip
-    prior = np.concatenate([[0.0, 0.0, 1e-6], deviation**-2.0])
+    counts = np.bincount(who, minlength=len(people)).astype(np.float64)
+    own = np.array([np.median(height[who == i]) if counts[i] else 0.0 for i in range(len(people))])
+    start = _mode(own[counts > 0], counts[counts > 0], SHARED)
+    # People's own levels differ by the error of their size; somebody on a roof, who differs by more, tells nothing of
+    # where the others' floor lies. The plane's distance is free.
+    deviation = _SIZE * np.maximum(np.abs(own), 0.3)
+    tie = deviation**-2.0 / (1.0 + ((own - start) / (2.0 * deviation)) ** 2) ** 2
+    prior = np.concatenate([[0.0, 0.0, 1e-6], np.maximum(tie, 1e-6)])
     weight = 1.0 / variance
     for _ in range(4):
         normal = columns.T @ (weight[:, None] * columns) + np.diag(prior) + 1e-9 * np.eye(len(prior))
