@@ -60,7 +60,8 @@ def test_demo_sits_on_the_person(demo: Path) -> None:
             pixels[:, list(motion.joint_names).index(joint)] - motion.keypoints2d[0, :, names.index(joint), :2], axis=1
         )
         assert np.median(gap / height) < 0.05, joint
-    world = motion.joints[0] @ np.diag([1.0, -1.0, -1.0]) + motion.T_world_camera[0, :3, 3]
+    T = motion.T_world_camera[0]
+    world = motion.joints[0] @ T[:3, :3].T + T[:3, 3]
     feet = world[:, [7, 8, 10, 11], 1].min(axis=1)
     assert -0.1 < np.median(feet) < 0.25
     assert 1.4 < np.median(world[:, 15, 1]) < 1.75, "the head joint of an adult who walks"
