@@ -70,7 +70,7 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 def film(suffix: str, codec: str, pixels: str, frames: int = 12, size: tuple[int, int] = (96, 64)) -> bytes:
     stream = io.BytesIO()
-    picture = np.asarray(photo(size))
+    picture = np.asarray(photo((96, 64)).resize(size))
     with av.open(stream, "w", format=suffix) as container:
         track = container.add_stream(codec, rate=25)
         track.width, track.height, track.pix_fmt = *size, pixels  # type: ignore[attr-defined]

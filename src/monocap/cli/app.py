@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -64,13 +63,13 @@ def build() -> SubcommandApp:
         from monocap.pipeline.run import Request
         from monocap.pipeline.settings import CaptureSettings
 
-        intrinsics = None
+        intrinsics, notes = None, ()
         if camera is not None:
             from monocap.pipeline.calibration import read_camera
 
             intrinsics, distorted = read_camera(camera)
             if distorted:
-                print(f"note: {camera} also tells of lens distortion, which is not corrected", file=sys.stderr)
+                notes = (f"{camera} also tells of lens distortion, which is not corrected",)
         settings = CaptureSettings(
             preset=preset,
             body=body,
@@ -82,7 +81,7 @@ def build() -> SubcommandApp:
             people=_people(people),
         )
         chosen = None if formats is None else [name for name in formats.split(",") if name]
-        return run(inputs, out, Request(settings, chosen, overlay, resume, fps), duration, json)
+        return run(inputs, out, Request(settings, chosen, overlay, resume, fps, notes), duration, json)
 
     @app.command
     def export(
@@ -202,6 +201,7 @@ def build() -> SubcommandApp:
         out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = Path("out/evaluate"),
         preset: Literal["fast", "balanced", "accurate"] = "accurate",
         body: str = "open",
+        camera: Literal["given", "default"] = "given",
         bodies: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
         regressor: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         limit: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
@@ -221,6 +221,7 @@ def build() -> SubcommandApp:
             out: folder for the report, made if absent.
             preset: of capture.
             body: of capture; where meshes are compared, the data set's.
+            camera: of capture: the data set's intrinsics, or what capture assumes without any.
             bodies: folder with official body files, where the truth is body parameters.
             regressor: H36M joint regressor, where the protocol takes joints from meshes.
             limit: at most so many samples, spread evenly.
@@ -239,7 +240,9 @@ def build() -> SubcommandApp:
 
         if what == "protocols":
             return list_protocols(json)
-        options = EvaluateOptions(what, protocol, data, out, bodies, regressor, limit, gallery, strict, preset, body)
+        options = EvaluateOptions(
+            what, protocol, data, out, bodies, regressor, limit, gallery, strict, preset, body, camera
+        )
         return run(options, json)
 
     @app.command
@@ -332,6 +335,8 @@ def build() -> SubcommandApp:
         *,
         data: Annotated[Path, tyro.conf.arg(metavar="DIR")],
         out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = Path("out/train"),
+        seen: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+        start: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
         batch: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
         learning_rate: Annotated[float | None, tyro.conf.arg(metavar="RATE")] = None,
@@ -353,6 +358,8 @@ def build() -> SubcommandApp:
             data: for a prior, the folder of pose shards that monocap data corpus wrote; for the lifter, a folder of
                 motion capture files.
             out: folder for checkpoint, log and weights, made if absent.
+            seen: for the lifter, a folder of what the keypoint network said of renderings (tools/render_keypoints.py).
+            start: for the lifter, weights to go on from.
             steps: length of the run; by default that of the shipped weights, as are batch and learning rate.
             batch: poses per step.
             learning_rate: at its highest.
@@ -371,7 +378,8 @@ def build() -> SubcommandApp:
             from monocap.cli.train import run_lifter
             from monocap.train.tasks.lifter import LifterOptions
 
-            return run_lifter(LifterOptions(data, out, steps, batch, seed, accelerator, threads, resume), json)
+            options = LifterOptions(data, out, seen, start, steps, batch, seed, accelerator, threads, resume)
+            return run_lifter(options, json)
         if kind is None:
             raise InputError("train prior needs its kind: vposer, tokenizer or statistics")
         if kind == "statistics":

@@ -202,7 +202,7 @@ class Checkpoint:
 
     def _write_run(self) -> None:
         with replacing(self._folder / "run.json") as temporary:
-            told = {"key": self._key, "outputs": self.outputs}
+            told = {"key": self._key, "outputs": self.outputs, "warnings": self._told}
             temporary.write_text(json.dumps(told), encoding="utf-8")
 
     def _write(self, name: str, arrays: Mapping[str, Array]) -> None:

@@ -32,7 +32,8 @@ _BRIEF = ("input", "kind", "frames", "people", "frames_with_person", "warnings",
 class Request:
     """What is wanted of every input: ``formats`` (None: all usual ones), an ``overlay``, to ``resume``.
 
-    ``fps`` is that of pictures taken as one video; it is part of what the results depend on.
+    ``fps`` is that of pictures taken as one video; it is part of what the results depend on. ``notes`` go to every
+    report's warnings.
     """
 
     settings: CaptureSettings
@@ -40,6 +41,7 @@ class Request:
     overlay: bool = True
     resume: bool = False
     fps: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 class CaptureRun:
@@ -57,11 +59,10 @@ class CaptureRun:
         folder: Path,
         progress: Progress = silent,
         say: Callable[[str], None] = lambda _: None,
-        notes: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Capture ``media`` into ``folder``, which the caller holds (`pipeline.lock`); returns a summary.
 
-        ``notes`` go to the report's warnings. ``say`` takes lines for the user: what was written, and warnings.
+        ``say`` takes lines for the user: what was written, and warnings.
 
         Raises InputError if an option does not suit, ``resume`` finds another capture, or nothing can be written.
         """
@@ -83,7 +84,7 @@ class CaptureRun:
         for part in parts:
             if part not in checkpoint.outputs:
                 checkpoint.finish(part, _write(part, folder, media, motion, engine, clock, progress))
-        warnings = list(dict.fromkeys([*notes, *warnings]))
+        warnings = list(dict.fromkeys([*request.notes, *warnings]))
         told = report_of(media, motion, asdict(request.settings), warnings, clock, engine.body)
         told["formats"], told["overlay"] = list(formats), request.overlay
         told["outputs"], told["key"] = checkpoint.outputs, key
