@@ -13,7 +13,7 @@ from monocap.bodies import BodyModel
 from monocap.errors import InputError
 from monocap.files import write_npz
 from monocap.pipeline.assemble import assemble
-from monocap.types import Motion
+from monocap.types import BodyParams, Motion
 
 
 def hidden(body: BodyModel, frames: int, unseen: list[slice]) -> Motion:
@@ -88,3 +88,31 @@ def test_people_keep_their_order(body: BodyModel) -> None:
     assert motion.foot_contact is not None
     assert not motion.foot_contact[0].any()
     assert motion.foot_contact[1].any()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_anything_a_fit_can_say_gives_a_finite_world(body: BodyModel, seed: int) -> None:
+    """Wild poses, holes, one frame, repeated and uneven time stamps: finite, rigid, and `valid` as it was."""
+    rng = np.random.default_rng(seed)
+    frames = int(rng.integers(1, 50))
+    times = np.cumsum(rng.choice([0.0, 0.03, 0.2, 1.5], size=frames))
+    people = []
+    for _ in range(int(rng.integers(1, 4))):
+        wild = BodyParams(
+            rng.normal(size=body.num_betas),
+            rng.normal(size=(frames, 3)) * 2.0,
+            rng.normal(size=(frames, 63)) * rng.choice([0.02, 0.5]),
+            rng.normal(size=(frames, 3)) * rng.choice([0.01, 0.5]) + [0.0, 0.3, 4.0],
+        )
+        track, estimate = person(body, wild)
+        valid = rng.random(frames) < 0.7
+        valid[int(rng.integers(frames))] = True
+        people.append((replace(track, valid=valid), replace(estimate, valid=valid)))
+    motion = assemble(body, CAMERA, FPS, np.arange(frames), times, people)
+    np.testing.assert_array_equal(motion.valid, [estimate.valid for _, estimate in people])
+    for name in ("global_orient", "body_pose", "transl", "joints", "T_world_camera"):
+        assert np.isfinite(getattr(motion, name)).all(), name
+    turn = motion.T_world_camera[0, :3, :3]
+    np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-9)
+    for i in range(motion.people):
+        np.testing.assert_allclose(motion.joints[i], body.joints_only(**motion.params(i).asdict()), atol=1e-6)
