@@ -117,6 +117,11 @@ class BodyModel:
         posed = self._assemble(parameters)
         return self._finish(posed, self._skeleton(posed)[1].joints)
 
+    def full_pose(self, **parameters: Array | None) -> Array:
+        """Local rotations (…,J,3) of all joints, axis-angle in radians, mean and components of the hands included."""
+        posed = self._assemble(parameters)
+        return np.broadcast_to(posed.pose, (*posed.lead, *posed.pose.shape[-2:]))
+
     def rest_joints(self, betas: Array | None = None, expression: Array | None = None) -> Array:
         """Rest joints (…,J,3) of a shape, metres; ``[..., 0, :]`` is the pelvis, about which the body turns."""
         parameters = {"betas": betas, "expression": expression}

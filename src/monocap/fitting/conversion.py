@@ -71,10 +71,9 @@ def convert(source: BodyModel, target: BodyModel, parameters: Mapping[str, Array
     given = {name: np.asarray(value, dtype=np.float64) for name, value in parameters.items() if value is not None}
     if given.get("betas", np.zeros(1)).ndim != 1:
         raise InputError(f"betas have shape {given['betas'].shape}; expected one shape (B,)")
-    posed = source._assemble(given)  # checks, hand means and components
-    pose = np.broadcast_to(posed.pose, (*posed.lead, *posed.pose.shape[-2:])).astype(np.float64)
+    pose = source.full_pose(**given).astype(np.float64)
     if pose.ndim != 3:
-        raise InputError(f"parameters have leading shape {posed.lead}; expected (T,)")
+        raise InputError(f"parameters have leading shape {pose.shape[:-2]}; expected (T,)")
     places = np.asarray(source.joints_only(**given), dtype=np.float64)[:, theirs]
     rest = np.asarray(source.rest_joints(given.get("betas")), dtype=np.float64)
     betas = fit_shape(rest[theirs], target, ours)

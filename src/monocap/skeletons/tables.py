@@ -282,5 +282,10 @@ SKELETONS: dict[str, Table] = {
     "openpose18": (_OPENPOSE18, {}, (*_LIMB_EDGES, *_GIRDLES, ("neck", "nose")), {}),
     "mpii16": (_MPII, _MPII_TREE, (), {"upper_neck": ("neck",), "thorax": ()}),
     "posetrack17": (_POSETRACK, {}, (*_LIMB_EDGES, *_GIRDLES), {"head_bottom": ("neck",)}),
-    "coco133": (_COCO133, {}, (*_LIMB_EDGES, *_GIRDLES), {f"{side}_hand_root": () for side in ("left", "right")}),
+    "coco133": (
+        _COCO133,
+        {},
+        (*_LIMB_EDGES, *_GIRDLES),
+        {f"{side}_hand_root": (f"{side}_wrist",) for side in ("left", "right")},
+    ),
 }
