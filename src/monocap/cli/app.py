@@ -43,7 +43,7 @@ def build() -> SubcommandApp:
                 several, each gets a folder of its own.
             out: folder for the results, made if absent.
             preset: fast: light keypoint network; balanced: the heavy one; accurate: also searches photos harder.
-            body: "open" (shipped), or an official SMPL-X .npz file.
+            body: "open" (shipped), a name from monocap bodies list, or an official SMPL-X or SMPL-H file.
             focal: focal length in pixels of the full picture; auto: EXIF, else 0.9 × the longer side.
             fov: instead of focal: field of view in degrees across the longer side.
             camera: instead of both: a calibrated camera, as JSON (fx, fy, cx, cy, width, height) or from OpenCV.
@@ -302,7 +302,7 @@ def build() -> SubcommandApp:
             kind: info: the data set, where its layout does not tell.
             limit: info: how many samples, spread over the set, are checked.
             decode: info: also read every one of their pictures.
-            body: label: "open" (shipped), or an official .npz file.
+            body: label: "open" (shipped), a name from monocap bodies list, or an official file.
             markers: label: where markers sit on the body; by default a common set of 41 by name.
             threshold: label: accept frames with a residual up to so many millimetres (30 joints, 20 markers), for 2D a
                 share of the person's extent (0.03).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from monocap.pipeline.settings import PHOTO_CROPS, CaptureSettings
 from monocap.types import Array, BodyEstimate, Camera, Keypoints
 
 BODY_SKELETON = "smplx76"  # the body's 55 joints and 21 points on its skin
+CameraChoice = Literal["given", "default"]
 _SAME = 0.3  # overlap of boxes from which two are the same person
 
 
@@ -43,7 +45,7 @@ def camera_of(sample: Sample, width: int, height: int, settings: CaptureSettings
 
 
 def capture_sample(engine: CaptureEngine, sample: Sample) -> Captured:
-    """Capture one picture as `monocap.capture` does, but with the sample's camera.
+    """Capture one picture as `monocap.capture` does, but with the sample's camera if it is known.
 
     With a true box, the person meant is the one it encloses: if capture settles on somebody else, the people found
     are tried by overlap with the box. Nobody found is a result, not an error.
@@ -57,9 +59,9 @@ def capture_sample(engine: CaptureEngine, sample: Sample) -> Captured:
         found = _at_box(engine, image, sample.box, crops) or found
     if found is None:
         return Captured(None, None, camera)
+    found = replace(found, mask=None)
     turned = turn_to_camera(found.points3d, found.points2d, camera)
-    keypoints = replace(found, points3d=turned, mask=None)
-    return Captured(keypoints, engine.fit_still(keypoints, camera), camera)
+    return Captured(replace(found, points3d=turned), engine.fit_still(found, camera), camera)
 
 
 def _overlap(keypoints: Keypoints, box: Array) -> float:
@@ -84,14 +86,19 @@ def run_capture(
     samples: list[Sample],
     settings: CaptureSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
+    camera: CameraChoice = "given",
 ) -> tuple[Estimate, Estimate, list[Captured], BodyModel]:
     """Capture every sample; returns the row before the fit, the row after it, the captures, and the body.
+
+    ``camera``: the samples' own intrinsics where they have some, or what capture assumes without.
 
     Raises InputError for a protocol about motions in the world: pictures are captured one by one.
     """
     if protocol.frame == "world":
         raise InputError(f"protocol {protocol.name} is about motions in the world; capture the videos and pass a file")
     engine = CaptureEngine(settings or CaptureSettings(preset="accurate"))
+    if camera == "default":
+        samples = [replace(sample, K=None) for sample in samples]
     captured = []
     for done, sample in enumerate(samples):
         captured.append(capture_sample(engine, sample))
@@ -102,7 +109,9 @@ def run_capture(
         raise InputError("nobody was found in any picture; nothing can be compared")
     notes = ["pictures are captured one by one, also those of videos", f"preset {engine.settings.preset}"]
     guessed = sum(sample.K is None for sample in samples)
-    if guessed:
+    if camera == "default":
+        notes.append("the data set's intrinsics were not used; capture's assumption was")
+    elif guessed:
         notes.append(f"intrinsics are unknown for {guessed} of {len(samples)} samples; capture's assumption was used")
     before = _before(protocol, captured, found, notes)
     after = _after(protocol, engine.body, captured, found, notes)

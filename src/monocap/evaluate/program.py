@@ -12,7 +12,7 @@ from monocap.bodies import BodyModel
 from monocap.data import Dataset, open_dataset
 from monocap.errors import InputError, MissingDependencyError
 from monocap.evaluate import protocols
-from monocap.evaluate.capture_run import Captured, run_capture
+from monocap.evaluate.capture_run import CameraChoice, Captured, run_capture
 from monocap.evaluate.gallery import write_gallery
 from monocap.evaluate.markdown import write_markdown
 from monocap.evaluate.plausibility import check_predictions
@@ -34,8 +34,8 @@ class EvaluateOptions:
 
     ``what``: "capture" or a predictions file; ``data`` folder (None: the development pictures of MONOCAP_SHARED);
     ``bodies`` folder and ``regressor`` file where the protocol's truth is a mesh; at most ``limit`` samples;
-    ``gallery``: how many worst cases are drawn; ``strict`` stops at the first bad sample; ``preset`` and ``body`` of
-    capture.
+    ``gallery``: how many worst cases are drawn; ``strict`` stops at the first bad sample; ``preset``, ``body`` and
+    ``camera`` of capture.
     """
 
     what: str
@@ -49,6 +49,7 @@ class EvaluateOptions:
     strict: bool = False
     preset: Preset = "accurate"
     body: str = "open"
+    camera: CameraChoice = "given"
 
     @property
     def command(self) -> str:
@@ -58,6 +59,7 @@ class EvaluateOptions:
             words += ["--data", self.data.name]
         if self.what == CAPTURE:
             words += ["--preset", self.preset]
+            words += [] if self.camera == "given" else ["--camera", self.camera]
             words += [] if self.body == "open" else ["--body", Path(self.body).name]
         for flag, value in (("--bodies", self.bodies), ("--regressor", self.regressor)):
             words += [] if value is None else [flag, value.name]
@@ -100,7 +102,7 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
     estimates: list[Estimate]
     if options.what == CAPTURE:
         settings = CaptureSettings(preset=options.preset, body=options.body)
-        before, after, captured, body = run_capture(protocol, truth.samples, settings, progress)
+        before, after, captured, body = run_capture(protocol, truth.samples, settings, progress, options.camera)
         estimates = [after] if protocol.points == "vertices" else [before, after]
     else:
         estimate = read_predictions(options.what, protocol, truth, bodies, regressor)

@@ -47,8 +47,8 @@ class Strengths:
 
 
 # Of a video's frames errors are alike, so the prior weighs more than on a photo, where it would damage odd poses.
-PHOTO = Strengths({"gaussian": 0.5, "anatomy": 0.5, "mixture": 0.25, "vposer": 0.5}, 0.15)
-VIDEO = Strengths({"gaussian": 1.0, "anatomy": 1.0, "mixture": 0.5, "vposer": 1.0}, 0.12)
+PHOTO = Strengths({"gaussian": 0.5, "anatomy": 0.5, "mixture": 0.25, "vposer": 0.5}, 0.1)
+VIDEO = Strengths({"gaussian": 1.0, "anatomy": 1.0, "mixture": 0.5, "vposer": 1.0}, 0.08)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The lifter: 31 landmarks in the picture → 31 points in space, one residual network over one frame.
 
-    features (B,93) ─ linear ─┬─ [norm · linear · GELU · linear]+ ×3 ─ GELU · linear ─ points (B,31,3) metres
+    features (B,187) ─ linear ─ [norm · linear · GELU · linear]+ ×3 ─ GELU · linear ─ points and how sure (B,31,4)
 
 After the simple residual baseline of Martinez et al., *A simple yet effective baseline for 3d human pose estimation*
 (2017), with layer instead of batch norms.
@@ -32,11 +32,12 @@ class LifterNet(nn.Module):
         super().__init__()
         self.enter = nn.Linear(features, width)
         self.blocks = nn.ModuleList([_Block(width) for _ in range(depth)])
-        self.leave = nn.Linear(width, 3 * points)
+        self.leave = nn.Linear(width, 4 * points)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B,points,3) metres, relative to the mid-hips, in the frame whose z is the ray through them."""
+        """(B,points,4): metres relative to the mid-hips, in the frame whose z is the ray through them; and the
+        logarithm of the error expected there, metres."""
         h = self.enter(features)
         for block in self.blocks:
             h = block(h)
-        return self.leave(nn.functional.gelu(h)).reshape(len(features), -1, 3)
+        return self.leave(nn.functional.gelu(h)).reshape(len(features), -1, 4)

@@ -26,7 +26,7 @@ from monocap.types import BodyEstimate, Camera, Frame, Keypoints, Motion, Track
 
 _FOLLOWED = 8  # people at a time
 _DETECT_EVERY = (8, 30)  # frames; a second of most videos
-_CANDIDATES = 2  # people followed beyond those asked for: who is prominent shows only in the end
+_CANDIDATES = 1  # people followed beyond those asked for: who is prominent shows only in the end
 
 
 class CaptureEngine:
@@ -72,7 +72,7 @@ class CaptureEngine:
     def fit_still(self, keypoints: Keypoints, camera: Camera) -> BodyEstimate:
         """The body of one picture (T = 1) from its keypoints, their 3D hints replaced by the lifter's."""
         with self.clock.stage("lift"):
-            lifted = self.lifter.lift(keypoints.points2d[None], camera)[0]
+            lifted = self.lifter.lift(keypoints.points2d[None], camera, keypoints.points3d[None])[0]
         with self.clock.stage("fit"):
             return self._fitter(camera).photo(replace(keypoints, points3d=lifted, mask=None))
 
@@ -156,7 +156,8 @@ class CaptureEngine:
     ) -> tuple[Track, BodyEstimate]:
         with self.clock.stage("lift"):
             lifted = np.zeros(track.points3d.shape)
-            lifted[track.valid] = self.lifter.lift(track.points2d[track.valid], camera)
+            found = track.valid
+            lifted[found] = self.lifter.lift(track.points2d[found], camera, track.points3d[found])
             track = replace(track, points3d=lifted)
         with self.clock.stage("fit"):
             return track, self._fitter(camera).video(track, times, partial(progress, "fit"))

@@ -2,8 +2,9 @@
 
 What is drawn per person: a pose of the corpus (half of them mirrored, some with the upper body of another, with
 noise), a shape, a heading, a camera (3/4 of them level to looking down by 30°, some lean as people lie and bend),
-distance, and errors of the keypoints: noise of its own size for each picture and landmark, whole limbs that are off,
-outliers, and legs out of sight.
+distance, and errors of the keypoints: those of a rendered person in a similar pose where such are given
+(seen_keypoints.py), else noise of its own size for each picture and landmark, whole limbs that are off, outliers, and
+legs out of sight.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from monocap.fitting.landmarks import blazepose_landmarks
 from monocap.fitting.state import PoseState, Skeleton, landmark_points
 from monocap.geometry.rotations import axis_angle_to_matrix, rotation_between
 from monocap.priors import anatomical_prior
+from monocap.train.seen_keypoints import SeenErrors, Sight
 from monocap.types import Array
 
 _UPPER = ("spine3", "neck", "head", "collar", "shoulder", "elbow", "wrist")
@@ -26,9 +28,13 @@ _UPRIGHT = np.diag([1.0, -1.0, -1.0])  # the body's y up to the camera's y down,
 
 
 class SimulatedKeypoints:
-    """Draws people from poses (N,63), the world's up in the pelvis frame ``up`` (N,3), by weights (N,); numpy only."""
+    """Draws people from poses (N,63), the world's up in the pelvis frame ``up`` (N,3), by weights (N,); numpy only.
 
-    def __init__(self, body_pose: Array, up: Array, weight: Array) -> None:
+    ``errors`` of rendered people are put on three in four.
+    """
+
+    def __init__(self, body_pose: Array, up: Array, weight: Array, errors: SeenErrors | None = None) -> None:
+        self._seen = errors
         body = load_body("open")
         self.skeleton = Skeleton.of(body, blazepose_landmarks(body))
         self._poses = body_pose.reshape(-1, 21, 3).astype(np.float64)
@@ -40,9 +46,8 @@ class SimulatedKeypoints:
         self._upper = np.array([i - 1 for i in range(1, 22) if smplx.joint_names[i].split("_")[-1] in _UPPER])
         self._prior = anatomical_prior()
 
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[Array, Array, Array]:
-        """``count`` people: landmarks as seen (n,33,2) on the plane at the mid-hips, their confidence (n,33), and the
-        true landmarks (n,33,3) metres relative to the mid-hips, z along the ray through them."""
+    def draw(self, rng: np.random.Generator, count: int) -> Sight:
+        """``count`` people; only those with a rendered person's errors are guessed by the keypoint network."""
         pose, root = self._bodies(rng, count)
         points = np.empty((count, 33, 3))
         betas = self.skeleton.joint_directions.shape[2]
@@ -51,9 +56,14 @@ class SimulatedKeypoints:
             points[part] = landmark_points(self.skeleton, state)
         points -= points[:, 23:25].mean(axis=1, keepdims=True)
         distance = np.exp(rng.uniform(np.log(1.8), np.log(8.0), count))[:, None, None]
-        flat = points[..., :2] / (points[..., 2:] + distance) * distance
-        flat, confidence = self._errors(rng, flat)
-        return flat, confidence, points
+        true = points[..., :2] / (points[..., 2:] + distance) * distance
+        flat, confidence = self._errors(rng, true)
+        guess, guessed = np.zeros_like(points), np.zeros(count, dtype=bool)
+        if self._seen is not None:
+            guessed = rng.random(count) < 0.75
+            some = self._seen.put_on(rng, points[guessed], true[guessed])
+            flat[guessed], confidence[guessed], guess[guessed] = some
+        return Sight(flat, confidence, guess, guessed, points)
 
     def _index(self, rng: np.random.Generator, count: int) -> Array:
         return np.minimum(np.searchsorted(self._below, rng.random(count)), len(self._below) - 1)
