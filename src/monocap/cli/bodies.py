@@ -100,10 +100,17 @@ def _title(body: BodyModel) -> str:
     return body.kind.title if body.name != "open" else "open"
 
 
+def _side(body: BodyModel) -> str:
+    """Of a single hand: a right one reaches towards -x, as the arms of a body at rest do."""
+    if body.kind.name != "mano":
+        return ""
+    return " left" if body.J_template[1:, 0].mean() > body.J_template[0, 0] else " right"
+
+
 def _facts(body: BodyModel) -> dict[str, Any]:
     return {
         "name": body.name,
-        "kind": f"{body.kind.title} ({body.kind.skeleton})",
+        "kind": f"{body.kind.title}{_side(body)} ({body.kind.skeleton})",
         "licence": body.licence,
         "vertices": len(body.v_template),
         "triangles": len(body.faces),

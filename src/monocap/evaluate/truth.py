@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from monocap.bodies import BodyModel, load_body
+from monocap.bodies.read import read_arrays
 from monocap.data import Dataset, Problem, Sample, check
 from monocap.data.meshes import read_vertices
 from monocap.errors import InputError
@@ -20,7 +21,6 @@ from monocap.evaluate.poses import Poses, in_order
 from monocap.evaluate.protocols import EvaluationProtocol
 from monocap.evaluate.regressors import regress, require_family
 from monocap.evaluate.scoring import Scene
-from monocap.files import read_npz
 from monocap.geometry import transforms
 from monocap.types import Array
 
@@ -68,20 +68,20 @@ class TrueBodies:
 
     def _find(self, kind: str, gender: str) -> Path:
         if self.folder is None:
-            raise InputError(f"this needs the {gender} {kind.upper()} body; pass --bodies FOLDER with its .npz files")
-        for path in sorted(self.folder.rglob("*.npz")):
+            raise InputError(f"this needs the {gender} {kind.upper()} body; pass --bodies FOLDER with its files")
+        for path in sorted(p for p in self.folder.rglob("*") if p.suffix in (".npz", ".pkl")):
             words = path.stem.lower().replace("-", "_").split("_")
             if words[0] == kind and (gender in words or gender[0] in words[1:]):
                 return path
         raise InputError(
-            f"{self.folder}: no {kind.upper()}_{gender.upper()}.npz; expected the official file by that name"
+            f"{self.folder}: no {kind.upper()}_{gender.upper()}.npz or .pkl; expected the official file by that name"
         )
 
     def joint_regressor(self, kind: str) -> Array | None:
         """(J,V) of the neutral body of a kind, or None where there is no folder of bodies."""
         if self.folder is None:
             return None
-        return read_npz(self._find(kind, "neutral"), keys={"J_regressor"})["J_regressor"].astype(np.float64)
+        return read_arrays(self._find(kind, "neutral"))["J_regressor"].astype(np.float64)
 
 
 @dataclass(frozen=True)
