@@ -34,7 +34,7 @@ def simulated() -> SimulatedKeypoints:
 def seen_folder(tmp_path: Path, simulated: SimulatedKeypoints) -> Path:
     """What tools/render_keypoints.py writes, of simulated people 4 m away, a little right of the picture's middle."""
     drawn = simulated.draw(np.random.default_rng(7), 80)
-    truth = drawn.points + [0.5, 0.1, 4.0]
+    truth = drawn.points + np.array([0.5, 0.1, 4.0])
     off = np.random.default_rng(8).normal(size=(80, 33, 2))
     pixels = truth[..., :2] / truth[..., 2:] * 500.0 + [320.0, 240.0] + off
     folder = tmp_path / "seen"

@@ -70,8 +70,8 @@ def join(parts: list[Sight]) -> Sight:
 
 @dataclass(frozen=True)
 class SeenKeypoints:
-    """Frames as seen: ``sight`` of N at ``distance`` (N,) m; ``clip`` (N,) which frames belong together, ``fps`` (N,), 0 for stills;
-    ``held`` (N,): performers who are not trained on."""
+    """Frames as seen: ``sight`` of N at ``distance`` (N,) m; ``clip`` (N,) which frames belong together; ``fps`` (N,),
+    0 for stills; ``held`` (N,): performers who are not trained on."""
 
     sight: Sight
     distance: Array
