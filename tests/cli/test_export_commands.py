@@ -20,6 +20,7 @@ def folder(rng: np.random.Generator, tmp_path: Path) -> Path:
     replace(motion, valid=motion.valid & np.array([[True], [False]])).save(tmp_path / "one.npz")
     replace(motion, valid=np.zeros_like(motion.valid)).save(tmp_path / "nobody.npz")
     replace(motion, body_model="SMPLX_NEUTRAL").save(tmp_path / "official.npz")
+    replace(motion, body_model="../secret.npz").save(tmp_path / "stranger.npz")
     return tmp_path
 
 
@@ -59,6 +60,7 @@ def test_one_person_is_one_file(folder: Path) -> None:
         ("two", "bvh", ["--fps", "-1"], "frames per second"),
         ("nobody", "bvh", [], "nobody is seen"),
         ("official", "glb", [], "give its file with --body"),
+        ("stranger", "glb", [], "give its file with --body"),
         ("absent", "glb", [], "no such file"),
     ],
 )

@@ -77,6 +77,7 @@ def test_the_page_is_complete_and_allows_nothing_else(
     np.testing.assert_array_equal(np.frombuffer(base64.b64decode(facts["time"]), "<f8"), motion.time)
     model = base64.b64decode(re.findall(r'id="model">(.*?)</script>', text, re.DOTALL)[0])
     assert model[:4] == b"glTF"
+    assert sum(len(script) for script in scripts) < 1_000_000
 
 
 def test_video_overlay_and_bodies_are_in_step(motion: Motion, body: BodyModel, video: Path, tmp_path: Path) -> None:

@@ -38,9 +38,11 @@ def run(
 def body_of(motion: Motion, body: str | None) -> BodyModel:
     """The body that a motion was made with, or the one given by name or file.
 
-    Raises InputError, naming --body, if it is not here.
+    Raises InputError, naming --body, if it is not here. A motion may come from a stranger: it names bodies, not files.
     """
     try:
+        if body is None and (Path(motion.body_model).name != motion.body_model or "." in motion.body_model):
+            raise InputError("not a body's name")
         return load_body(body or motion.body_model)
     except (InputError, AssetError) as error:
         if body is not None:

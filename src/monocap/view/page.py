@@ -49,9 +49,12 @@ def write_page(
     browser plays it, and embedded; a video that stays above `MAX_EMBEDDED` bytes is written beside the page as
     ``STEM.mp4``. Without ``media`` there is only the 3D view.
 
-    Raises InputError if motion and body do not fit each other, MediaError if the media cannot be read.
+    Raises InputError if motion and body do not fit each other or there is no frame, MediaError if the media cannot be
+    read.
     """
     path = Path(path)
+    if motion.frames == 0:
+        raise InputError(f"{path}: a motion without frames cannot be shown")
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.glb"
         write_glb(model, motion, body)
