@@ -2,7 +2,8 @@
 
     python tools/fuzz_capture.py --cases 500 --work EMPTY_FOLDER [--network 0.1] [--seeds picture.jpg video.mp4 …]
 
-Every case is a file and a fresh process with limits on time (60 s) and memory (2 GB of data). Most cases stop after all
+Every case is a file and a fresh process with limits on time (60 s of one processor,
+ten times as much on the clock, since machines are busy with other things) and memory (2 GB). Most cases stop after all
 frames are decoded; a share of them (``--network``) goes through the whole capture. Failures are kept in the folder and
 listed; the exit status is 1 if there are any. The same number always makes the same file.
 """
@@ -15,6 +16,7 @@ import json
 import random
 import resource
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -306,11 +308,12 @@ def attempt(path: Path, network: bool) -> Outcome:
 
     def limits() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (4 * MEMORY, 4 * MEMORY))  # a stop; what counts is measured
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     begun = time.monotonic()
     try:
-        done = subprocess.run(command, capture_output=True, timeout=SECONDS, preexec_fn=limits, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=10 * SECONDS, preexec_fn=limits, check=False)
     except subprocess.TimeoutExpired:
         return Outcome("hang", time.monotonic() - begun, "")
     seconds = time.monotonic() - begun
@@ -318,7 +321,9 @@ def attempt(path: Path, network: bool) -> Outcome:
     peak = 1024 * max((float(line.split()[1]) for line in text.splitlines() if line.startswith("peak ")), default=0.0)
     told = [line for line in text.splitlines() if line.startswith("monocap: ")]
     written = sorted(p.name for p in out.rglob("*")) if out.exists() else []
-    if "Traceback" in text:
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        kind = "hang"
+    elif "Traceback" in text:
         kind = "traceback"
     elif peak > MEMORY:
         kind = "memory"
