@@ -56,16 +56,19 @@ class BlazePose:
         self.variant: Variant = variant
         self._session = session(f"blazepose_{variant}", threads)
 
-    def estimate(self, image_rgb: Array, roi: Roi, want_mask: bool = False) -> PoseResult:
+    def estimate(self, image_rgb: Array, roi: Roi, want_mask: bool = False, mirrored: bool = False) -> PoseResult:
         """Landmarks of the person in ``roi`` of ``image_rgb`` (H,W,3) uint8.
 
         ``points2d`` (33,3): picture pixels and confidence; ``points3d`` (33,3): metres from the mid-hips along the
         picture's axes (the region's own turn is undone), seen along the ray through the region: see
         `turn_to_camera`. ``mask`` (H,W) float32 if asked for. Somebody is always found: ``score`` says whether to
-        believe it.
+        believe it. ``mirrored``: the network sees the crop in a mirror, and what it says is mirrored back; a second
+        opinion whose errors are not those of the first.
         """
         image = check_image(image_rgb)
         matrix = roi.matrix(INPUT)
+        if mirrored:
+            matrix = np.array([[-1.0, 0.0], [0.0, 1.0]]) @ matrix + [[0.0, 0.0, INPUT - 1.0], [0.0, 0.0, 0.0]]
         crop = warp(image, matrix, INPUT, INPUT)
         names = ["landmarks", "person", "heatmaps", "world_landmarks"] + ["segmentation"] * want_mask
         values = self._session.run(names, {"image": (crop.astype(np.float32) / 255)[None]})
@@ -73,12 +76,16 @@ class BlazePose:
         landmarks = out["landmarks"].reshape(_ALL, 5).astype(float)
         heat = _sigmoid(out["heatmaps"][0])  # (64,64,39)
         peaks = heat.max(axis=(0, 1))
-        count = len(get(SKELETON))
+        skeleton = get(SKELETON)
+        count = len(skeleton)
         # landmarks count from the edge of the first pixel; ours from its centre
         in_image = transform_points(invert(matrix), refine(landmarks[:, :2], heat) - 0.5)
         visibility, presence = _sigmoid(landmarks[:count, 3]), _sigmoid(landmarks[:count, 4])
         points2d = np.column_stack([in_image[:count], confidence(visibility, presence, peaks[:count])])
         world = out["world_landmarks"].reshape(_ALL, 3)[:count].astype(float)
+        if mirrored:
+            flip = np.array(skeleton.flip)
+            points2d, world = points2d[flip], world[flip] * [-1.0, 1.0, 1.0]
         c, s = np.cos(roi.rotation), np.sin(roi.rotation)
         points3d = world @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
         mask = None

@@ -30,6 +30,7 @@ _REACH = (0.3, 0.06)  # of the region's side: how far a lost person may be at on
 _HERE = 0.4  # so much less similar somebody may look who stands where the person just was
 _TRIAL = 15  # frames in which a person found again must go on looking like the one that was lost
 _LENIENT = 0.08  # so much less similar it may look meanwhile
+_SLOWING, _TURNING = 0.9, 0.2  # what is left of a lost person's speed a frame later; share of the speed that is new
 _LEARN, _STRANGE = 0.06, 0.5  # share of new looks learnt per frame; similarity from which they are hardly learnt
 _STEADY = 0.02  # of the region's side: smaller changes of the region are jitter
 _CONFIRMED = 4  # frames in which somebody must be seen
@@ -89,10 +90,15 @@ def likeness(person: Followed, coco: Array, looks: Array) -> float:
     return similar - needed(frames) + here  # just seen here: looks matter less, light and view may change
 
 
+def drift(person: Followed) -> Array:
+    """(2,) pixels it should have moved since it was last seen, ever slower."""
+    return person.velocity * (1 - _SLOWING ** (person.lost + 1)) / (1 - _SLOWING)
+
+
 def closeness(person: Followed, coco: Array) -> float:
     """1 where the person should be by now, less the farther off, 0 out of reach."""
     frames = person.lost + 1
-    moved = centre(coco) - centre(person.coco) - person.velocity * min(frames, 3)
+    moved = centre(coco) - centre(person.coco) - drift(person)
     distance = float(np.linalg.norm(moved)) / person.roi.size
     return 0.0 if person.adrift else max(0.0, 1 - distance / (_REACH[0] + _REACH[1] * frames))
 
@@ -158,7 +164,7 @@ def went_on(
         person,
         roi=steady(person.roi, result.next_roi),
         points=keypoints.points2d,
-        velocity=0.5 * person.velocity + 0.5 * moved,
+        velocity=(1 - _TURNING) * person.velocity + _TURNING * moved,
         looks=((1 - rate) * person.looks + rate * looks).astype(np.float32) if learn else person.looks,
         trial=max(person.trial - 1, 0),
         votes=votes,

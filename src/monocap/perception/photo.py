@@ -152,14 +152,16 @@ def search(
 def average(
     image_rgb: Array, result: PoseResult, blazepose: BlazePose, crops: int = 5, want_mask: bool = False
 ) -> PoseResult:
-    """``result`` averaged over slightly shifted, turned and scaled crops of its region (1–5)."""
-    roi = result.roi
+    """``result`` averaged over slightly shifted, turned and scaled crops of its region (1–5); if there are several,
+    each is also looked at in a mirror."""
     looks: list[PoseResult] = []
     for x, y, turn, scale in _JITTER[:crops]:
-        look = blazepose.estimate(image_rgb, roi.shifted(x, y).turned(turn).scaled(scale), want_mask and not looks)
-        # a crop in which the network sees another pose would spoil the mean
-        if not looks or look.peak > 0.9 * result.peak:
-            looks.append(look)
+        roi = result.roi.shifted(x, y).turned(turn).scaled(scale)
+        for mirrored in (False, True) if crops > 1 else (False,):
+            look = blazepose.estimate(image_rgb, roi, want_mask and not looks, mirrored)
+            # a crop in which the network sees another pose would spoil the mean
+            if not looks or look.peak > 0.9 * result.peak:
+                looks.append(look)
     first = looks[0].keypoints
     points2d = np.mean([look.keypoints.points2d for look in looks], axis=0)
     points3d = np.mean([look.keypoints.points3d for look in looks], axis=0)

@@ -28,6 +28,7 @@ from monocap.perception.followed import (
     coco_of,
     continues,
     cut_away,
+    drift,
     likeness,
     missed,
     needed,
@@ -229,7 +230,7 @@ class PeopleTracker:
 
         Looks where the person would be by now, turned all ways; only a sharp answer counts, and nobody else's body.
         """
-        ahead = person.roi.center + person.velocity * (person.lost + 1)
+        ahead = person.roi.center + drift(person)
         if not ((ahead >= 0) & (ahead < image.shape[1::-1])).all():
             return None
         turns = (0, np.pi / 2, np.pi, -np.pi / 2)
