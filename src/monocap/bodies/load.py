@@ -155,24 +155,24 @@ def _columns(directions: np.ndarray, has_expression: bool) -> tuple[slice, slice
 
 
 def _nonzero_columns(directions: np.ndarray) -> np.ndarray:
-    """(n,) bool: a sample of rows decides most columns cheaply; only those zero there are read whole."""
-    used: np.ndarray = np.asarray(np.any(directions[::97] != 0, axis=(0, 1)))
-    doubtful = np.flatnonzero(~used)
-    if len(doubtful):
-        used[doubtful] = np.any(directions[..., doubtful] != 0, axis=(0, 1))
-    return used
+    """(n,) bool, told from the bits of all rows joined by "or", which is quicker than comparing numbers."""
+    if directions.dtype.kind != "f":
+        return np.asarray(directions.any(axis=(0, 1)))
+    flat = np.ascontiguousarray(directions).reshape(-1, directions.shape[2])
+    bits = flat.view(f"u{flat.dtype.itemsize}")
+    return np.asarray(np.bitwise_or.reduce(bits, axis=0) << 1 != 0)  # without the sign: there is a negative zero
 
 
 def _rest(regressor: np.ndarray, template: np.ndarray, blocks: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Rest joints (J,3) and their directions (J,3,B+E): both are linear, so the regressor is applied once, here."""
-    regressor = regressor.astype(np.float32)
-    rows, columns = np.nonzero(regressor)
-    values = regressor[rows, columns].astype(np.float64)
     rest = np.zeros((len(regressor), 3))
-    np.add.at(rest, rows, values[:, None] * template[columns])
     dirs = np.zeros((len(regressor), 3, sum(block.shape[2] for block in blocks)))
-    used = np.concatenate([block[columns] for block in blocks], axis=2).astype(np.float64)
-    np.add.at(dirs, rows, values[:, None, None] * used)
+    for joint, row in enumerate(regressor.astype(np.float32)):
+        used = np.flatnonzero(row)
+        shares = row[used].astype(np.float64)
+        rest[joint] = shares @ template[used]
+        near = np.concatenate([block[used] for block in blocks], axis=2)
+        dirs[joint] = np.tensordot(shares, near.astype(np.float64), axes=1)
     return rest, dirs
 
 
