@@ -6,6 +6,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
+from monocap.bodies import load_body
 from monocap.files import read_npz
 
 DATA = resources.files("monocap.bodies") / "data"
@@ -257,3 +258,32 @@ def test_arkit_shapes_open_the_jaw_and_close_the_lids(data, vertices):
         assert (vertices[ids, 1] > 0.1).all()
         if name.endswith("Left"):
             assert vertices[ids[offset[:, 1].argmin()], 0] > 0.01
+
+
+@pytest.mark.parametrize("precise", [False, True])
+def test_smplx_and_monocap_agree_on_it(tmp_path, rng, precise):
+    """All 144 joints and the mesh, with every parameter, hand components and contour."""
+    torch = pytest.importorskip("torch", reason="the oracle needs torch")
+    smplx = pytest.importorskip("smplx", reason="smplx, the reference implementation, is not installed")
+    (tmp_path / "smplx").mkdir()
+    with resources.as_file(DATA / "open.npz") as path:
+        shutil.copy(path, tmp_path / "smplx/SMPLX_NEUTRAL.npz")
+    model = smplx.create(
+        str(tmp_path), model_type="smplx", num_betas=SHAPES, num_expression_coeffs=EXPRESSIONS, num_pca_comps=12,
+        use_face_contour=True, ext="npz", batch_size=2, dtype=torch.float64 if precise else torch.float32,
+    )  # fmt: skip
+    body = load_body("open", num_pca_comps=12, flat_hand_mean=False)
+    sizes = {
+        **{"betas": SHAPES, "expression": EXPRESSIONS, "global_orient": 3, "body_pose": 63, "transl": 3, "jaw_pose": 3},
+        **{"left_eye_pose": 3, "right_eye_pose": 3, "left_hand_pose": 12, "right_hand_pose": 12},
+    }
+    given = {
+        name: rng.normal(0, 0.4, (2, size)).astype(np.float64 if precise else np.float32)
+        for name, size in sizes.items()
+    }
+    short = {"left_eye_pose": "leye_pose", "right_eye_pose": "reye_pose"}
+    with torch.no_grad():
+        want = model(**{short.get(name, name): torch.tensor(value) for name, value in given.items()})
+    tolerance = 1e-9 if precise else 1e-5
+    np.testing.assert_allclose(body(**given).vertices, want.vertices, atol=tolerance)
+    np.testing.assert_allclose(body.keypoints("smplx144", **given), want.joints, atol=tolerance)
