@@ -51,6 +51,27 @@ def test_landmarks_of_a_photograph(picture: Pictures, heavy: BlazePose) -> None:
     assert result.next_roi.size == pytest.approx(POSE_ROI.size, rel=0.08)
 
 
+def test_in_a_mirror_left_stays_left(picture: Pictures, heavy: BlazePose) -> None:
+    """A second opinion, not another person: what the network says of the mirror image is mirrored back."""
+    image = picture("pose.jpg")
+    plain = heavy.estimate(image, POSE_ROI, want_mask=True)
+    turned = heavy.estimate(image, POSE_ROI, want_mask=True, mirrored=True)
+    off = np.linalg.norm(turned.keypoints.points2d[11:, :2] - plain.keypoints.points2d[11:, :2], axis=1)
+    assert 0.0 < np.median(off) < 0.02 * POSE_ROI.size
+    assert np.linalg.norm(turned.keypoints.points3d - plain.keypoints.points3d, axis=1).mean() < 0.12
+    assert np.linalg.norm(turned.next_roi.center - plain.next_roi.center) < 0.03 * POSE_ROI.size
+    assert plain.keypoints.mask is not None
+    assert turned.keypoints.mask is not None
+    assert np.abs(plain.keypoints.mask - turned.keypoints.mask).mean() < 0.02
+    # of the mirrored picture the mirrored look sees the same pixels as the plain look of the picture
+    width = image.shape[1]
+    beyond = Roi(np.array([width - 1 - POSE_ROI.center[0], POSE_ROI.center[1]]), POSE_ROI.size, -POSE_ROI.rotation)
+    again = heavy.estimate(np.ascontiguousarray(image[:, ::-1]), beyond, mirrored=True).keypoints
+    flip = np.array(SKELETON.flip)
+    np.testing.assert_allclose(width - 1 - again.points2d[flip, 0], plain.keypoints.points2d[:, 0], atol=1.5)
+    np.testing.assert_allclose(again.points3d[flip] * [-1, 1, 1], plain.keypoints.points3d, atol=0.02)
+
+
 def test_metres_are_plausible(picture: Pictures, heavy: BlazePose) -> None:
     points = heavy.estimate(picture("pose.jpg"), POSE_ROI).keypoints.points3d
     at = {name: points[SKELETON.index(name)] for name in SKELETON.joint_names}
