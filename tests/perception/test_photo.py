@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 
 from monocap.errors import InputError
-from monocap.perception import BlazePose, PeopleDetector, find_person_keypoints
+from monocap.perception import BlazePose, PeopleDetector, find_people_keypoints, find_person_keypoints
 from monocap.skeletons import get
 
 SKELETON = get("blazepose33")
@@ -66,6 +67,34 @@ def test_group_turned_over_is_found_by_turning(
     assert np.linalg.norm(noses - keypoints.points2d[SKELETON.index("nose"), :2], axis=1).min() < 30
 
 
+def test_everybody_whichever_way_up(
+    picture: Callable[[str], np.ndarray], detector: PeopleDetector, lite: BlazePose
+) -> None:
+    """One upright, one upside down, one lying in the same picture; the first of fewer is the first of all."""
+    person = cv2.resize(picture("pose.jpg")[180:680, 200:800], (360, 300), interpolation=cv2.INTER_AREA)
+    scene = np.full((620, 740, 3), person[2, 2], np.uint8)
+    scene[:300, :360] = person
+    scene[310:610, :360] = np.rot90(person, 2)
+    scene[150:510, 420:720] = np.rot90(person)
+    found = find_people_keypoints(scene, detector=detector, blazepose=lite, jittered=1)
+    assert len(found) == 3
+    heads = np.array([k.points2d[SKELETON.index("nose"), :2] - k.points2d[23:25, :2].mean(0) for k in found])
+    ways = {(int(np.sign(round(x / 60))), int(np.sign(round(y / 60)))) for x, y in heads}
+    assert ways == {(0, -1), (0, 1), (-1, 0)}
+    first = find_people_keypoints(scene, detector=detector, blazepose=lite, jittered=1, most=1)
+    np.testing.assert_array_equal(first[0].points2d, found[0].points2d)
+
+
+def test_the_only_person_is_tiny(
+    picture: Callable[[str], np.ndarray], detector: PeopleDetector, lite: BlazePose
+) -> None:
+    person = cv2.resize(picture("pose.jpg")[180:680, 200:800], (66, 55), interpolation=cv2.INTER_AREA)
+    scene = np.full((1000, 1500, 3), person[2, 2], np.uint8)
+    scene[700:755, 1200:1266] = person
+    (found,) = find_people_keypoints(scene, detector=detector, blazepose=lite, jittered=1)
+    assert ((found.points2d[:, :2] > (1195, 695)) & (found.points2d[:, :2] < (1271, 760))).all()
+
+
 @pytest.mark.parametrize("shade", [0, 128, 255])
 def test_blank_picture_has_nobody(shade: int, detector: PeopleDetector, lite: BlazePose) -> None:
     image = np.full((360, 480, 3), shade, np.uint8)
@@ -78,5 +107,7 @@ def test_bad_input() -> None:
         find_person_keypoints(image, "best")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="1 to 5"):
         find_person_keypoints(image, jittered=9)
+    with pytest.raises(InputError, match="at least 1 person"):
+        find_people_keypoints(image, most=0)
     with pytest.raises(InputError, match="RGB picture"):
         find_person_keypoints(image.astype(float))
