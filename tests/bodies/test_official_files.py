@@ -248,6 +248,18 @@ def test_contour_follows_the_turn_of_the_head(files):
     np.testing.assert_allclose(grid[1, 1], one, atol=1e-12)
 
 
+def test_fewer_betas(files, rng):
+    body = load_body(files[0] / "smplx" / "SMPLX_NEUTRAL.npz")
+    few = load_body(files[0] / "smplx" / "SMPLX_NEUTRAL.npz", num_betas=4)
+    given = parameters(few, rng, betas=4)
+    np.testing.assert_allclose(few(**given).vertices, body(**given).vertices, atol=1e-12)
+    np.testing.assert_allclose(few(**given).joints, body(**given).joints, atol=1e-12)
+    with pytest.raises(InputError, match="up to 4"):
+        few(betas=np.zeros(5))
+    with pytest.raises(InputError, match="has 300"):
+        body.with_betas(301)
+
+
 def test_hands_say_what_they_take(files):
     body = load_body(files[0] / "smplx" / "SMPLX_NEUTRAL.npz", num_pca_comps=12, flat_hand_mean=False)
     with pytest.raises(InputError, match=r"\(\.\.\., 12\) coefficients, since .* num_pca_comps=12"):

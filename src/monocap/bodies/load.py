@@ -66,7 +66,7 @@ def load_body(
     if kid_template is not None:
         model = _with_child(model, official, kid_template, num_betas or 10)
     elif num_betas is not None:
-        model = _with_betas(model, num_betas)
+        model = model.with_betas(num_betas)
     if num_pca_comps is not None or not flat_hand_mean:
         model = model.with_hands(num_pca_comps, flat_hand_mean)
     return model
@@ -180,13 +180,6 @@ def _extra_points(points: Mapping[str, int], vertices: int) -> dict[str, int]:
     return dict(points) if points and vertices > max(points.values()) else {}
 
 
-def _with_betas(model: BodyModel, count: int) -> BodyModel:
-    if not 1 <= count <= model.num_betas:
-        raise InputError(f"num_betas is {count}; body {model.name!r} has {model.num_betas}")
-    kept = np.r_[0:count, model.num_betas : model.J_shapedirs.shape[2]]
-    return replace(model, shapedirs=model.shapedirs[..., :count], J_shapedirs=model.J_shapedirs[..., kept])
-
-
 def _with_child(
     model: BodyModel, official: Mapping[str, np.ndarray] | None, path: str | os.PathLike[str], count: int
 ) -> BodyModel:
@@ -196,7 +189,7 @@ def _with_child(
     template = read_kid_template(path)
     if template.shape != model.v_template.shape:
         raise InputError(f"{path}: template of shape {template.shape}; the body has {model.v_template.shape}")
-    model = _with_betas(model, min(count, model.num_betas))
+    model = model.with_betas(min(count, model.num_betas))
     column = (template - template.mean(axis=0) - official["v_template"])[..., None].astype(np.float32)
     _, moved = _rest(official["J_regressor"], model.v_template, [column])
     n = model.num_betas

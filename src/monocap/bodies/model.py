@@ -179,6 +179,13 @@ class BodyModel:
         """Posed vertices (…,n,3) of ``ids`` (n,) only, metres; parameters as for calling the body."""
         return self.restricted(ids)(**parameters).vertices
 
+    def with_betas(self, count: int) -> BodyModel:
+        """The same body with its ``count`` leading betas only. Raises InputError for more than it has."""
+        if not 1 <= count <= self.num_betas:
+            raise InputError(f"num_betas is {count}; body {self.name!r} has {self.num_betas}")
+        kept = np.r_[0:count, self.num_betas : self.J_shapedirs.shape[2]]
+        return replace(self, shapedirs=self.shapedirs[..., :count], J_shapedirs=self.J_shapedirs[..., kept])
+
     def restricted(self, ids: Array) -> BodyModel:
         """The same body with only the vertices ``ids`` (n,) and no faces: cheap to pose."""
         index = np.asarray(ids, dtype=np.int64)

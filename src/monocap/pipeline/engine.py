@@ -25,6 +25,7 @@ from monocap.pipeline.sightings import Sightings
 from monocap.types import BodyEstimate, Camera, Frame, Keypoints, Motion, Track
 
 _FOLLOWED = 8  # people at a time
+_BETAS = 16  # official files have up to 300; one camera cannot tell the later ones
 _DETECT_EVERY = (8, 30)  # frames; a second of most videos
 _CANDIDATES = 1  # people followed beyond those asked for: who is prominent shows only in the end
 
@@ -46,6 +47,8 @@ class CaptureEngine:
                     f"body {self.settings.body!r} is {self.body.kind.title}; capture takes the open body, SMPL-X and "
                     "SMPL-H. Capture with one of these, then: monocap bodies convert"
                 )
+            if self.body.num_betas > _BETAS:
+                self.body = self.body.with_betas(_BETAS)
             self.detector = PeopleDetector()
             self.network = BlazePose(NETWORK[self.settings.preset])
             self.lifter = Lifter()
