@@ -4,13 +4,16 @@
 
 Videos: five CMU takes of 120 frames at 30 Hz, played by the open body (random shape, heading and tilt of the camera)
 over a frame of examples/demo.mp4; keypoints by the heavy network. Mean PA-MPJPE and MPJPE over 12 limb joints, error of
-the distance, CPU time of the fit. The performers may have been seen by the shipped priors.
+their acceleration, error of the distance, CPU time of the fit; before that the keypoint network's own 3D and the lifter
+alone, after it the fit with the camera that capture assumes when it knows none. The performers may have been seen by
+the shipped priors and lifter.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -26,6 +29,7 @@ from monocap.export import skin_texture
 from monocap.fitting import FitOptions, Fitter
 from monocap.fitting.recipes import PriorName
 from monocap.geometry import rotations, transforms
+from monocap.geometry.cameras import default_focal
 from monocap.media.pictures import read_picture
 from monocap.media.readers import open_media
 from monocap.perception import BlazePose, Lifter, PeopleDetector, PeopleTracker, find_person_keypoints
@@ -41,7 +45,7 @@ EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "demo.mp4"
 
 
 def perform(body: BodyModel, folder: Path) -> list[tuple[Track, Array]]:
-    """Tracks and true limb joints (T,12,3), camera frame, of every take."""
+    """Tracks, with the keypoint network's own 3D, and true limb joints (T,12,3), camera frame, of every take."""
     rng = np.random.default_rng(0)
     takes = {take.path.stem: take for take in reversed(find_takes(folder)) if take.path.suffix == ".amc"}
     background = next(iter(open_media(EXAMPLE))).image
@@ -70,14 +74,34 @@ def perform(body: BodyModel, folder: Path) -> list[tuple[Track, Array]]:
             people = tracker.step(overlay(background, [mesh], CAMERA, 1.0))
             seen.append(next(iter(people.values()), None))
         found = np.array([one is not None for one in seen])
-        points = np.stack([np.zeros((33, 3)) if one is None else one.points2d for one in seen]).astype(np.float64)
+        points, guess = (
+            np.stack([np.zeros((33, 3)) if one is None else getattr(one, name) for one in seen]).astype(np.float64)
+            for name in ("points2d", "points3d")
+        )
         out.append(
             (
-                Track(0, "blazepose33", points, Lifter().lift(points, CAMERA), found, found.astype(float)),
+                Track(0, "blazepose33", points, guess, found, found.astype(float)),
                 posed.joints[:, limbs],
             )
         )
     return out
+
+
+ERRORS = "PA-MPJPE {:.1f} MPJPE {:.1f} mm, acceleration {:.1f} mm/frame²"
+
+
+def errors(joints: Array, truth: Array) -> tuple[float, float, float]:
+    """PA-MPJPE, MPJPE (mm) and acceleration error (mm/frame²), all but the first relative to the mid-hips."""
+    hips = [LIMBS12.index("left_hip"), LIMBS12.index("right_hip")]
+    moved, still = (points - points[:, hips].mean(axis=1, keepdims=True) for points in (joints, truth))
+    pa, plain = metrics.pa_mpjpe(joints, truth), metrics.mpjpe(joints, truth, root=tuple(hips))
+    acceleration = metrics.accel_error(moved, still)
+    return 1e3 * float(pa.mean()), 1e3 * float(plain.mean()), 1e3 * float(acceleration.mean())
+
+
+def lift(track: Track, camera: Camera) -> Track:
+    """The track with the lifter's 3D in place of the keypoint network's."""
+    return replace(track, points3d=Lifter().lift(track.points2d, camera, track.points3d))
 
 
 def main() -> None:
@@ -101,38 +125,38 @@ def main() -> None:
             truth = np.asarray(sample.camera_joints())[[names.index(name) for name in LIMBS12]]
             if keypoints is not None:
                 photos.append((lifter, keypoints, camera, truth))
-    raw = [metrics.pa_mpjpe(track.points3d[:, seen_limbs], truth).mean() for track, truth in performed]
-    print(f"lifter alone, videos: PA-MPJPE {1e3 * np.mean(raw):.1f} mm")
+    tracks = [(lift(track, CAMERA), truth) for track, truth in performed]
+    for name, some in (("keypoint network's 3D", performed), ("lifter alone", tracks)):
+        rows = [errors(track.points3d[:, seen_limbs], truth) for track, truth in some]
+        print(f"{name}, videos: {ERRORS.format(*np.mean(rows, 0))}")
     for prior in get_args(PriorName):
         rows = []
-        for track, truth in performed if prior != "vposer" else []:
+        for track, truth in tracks if prior != "vposer" else []:
             started = time.process_time()
             fitted = Fitter(body, CAMERA, FitOptions(prior=prior)).video(track, np.arange(len(truth)) / 30)
             spent = 1e3 * (time.process_time() - started) / len(truth)
             joints = fitted.joints[:, limbs]
             depth = np.abs((joints - truth)[:, hips].mean(axis=1)[:, 2]).mean()
-            rows.append(
-                [
-                    metrics.pa_mpjpe(joints, truth).mean(),
-                    metrics.mpjpe(joints, truth, root=hips).mean(),
-                    depth,
-                    spent / 1e3,
-                ]
-            )
+            rows.append([*errors(joints, truth), 1e3 * depth, spent])
         line = f"{prior:10}"
         if rows:
-            line += " videos: PA-MPJPE {:.1f} MPJPE {:.1f} depth {:.0f} mm, {:.1f} ms/frame".format(
-                *1e3 * np.mean(rows, 0)
-            )
+            line += f" videos: {ERRORS}, depth {{:.0f}} mm, {{:.1f}} ms/frame".format(*np.mean(rows, 0))
         still = []
         for lifter, keypoints, camera, truth in photos:
-            lifted = lifter.lift(keypoints.points2d[None], camera)[0]
+            lifted = lifter.lift(keypoints.points2d[None], camera, keypoints.points3d[None])[0]
             keypoints = type(keypoints)(keypoints.skeleton, keypoints.points2d, lifted, keypoints.score)
             joints = Fitter(body, camera, FitOptions(prior=prior)).photo(keypoints).joints[:, limbs]
             still.append([metrics.pa_mpjpe(joints, truth[None])[0], metrics.mpjpe(joints, truth[None], root=hips)[0]])
         if still:
             line += " photos: PA-MPJPE {:.1f} MPJPE {:.1f} mm".format(*1e3 * np.mean(still, 0))
         print(line, flush=True)
+    focal = default_focal(CAMERA.width, CAMERA.height)
+    assumed = Camera(focal, focal, CAMERA.cx, CAMERA.cy, CAMERA.width, CAMERA.height)
+    rows = []
+    for track, truth in performed:
+        fitted = Fitter(body, assumed).video(lift(track, assumed), np.arange(len(truth)) / 30)
+        rows.append(errors(fitted.joints[:, limbs], truth))
+    print(f"camera assumed ({focal:.0f} px), videos: {ERRORS.format(*np.mean(rows, 0))}")
 
 
 if __name__ == "__main__":
