@@ -195,10 +195,13 @@ def test_several_inputs_get_a_folder_each(tmp_path: Path, capsys: pytest.Capture
         (["ok.png", "--fov", "400"], "expected degrees between 1 and 170"),
         (["ok.png", "--height", "180"], "expected metres between 0.4 and 2.6"),
         (["ok.png", "--smooth", "-1"], "expected 0 (off) to 100"),
-        (["ok.png", "--formats", "npz,fbx"], "a photo is not written as 'fbx'; expected some of npz, glb, obj"),
+        (
+            ["ok.png", "--formats", "npz,fbx"],
+            "there is no 'fbx'; expected some of amass, bvh, glb, html, json, npz, obj, vrma",
+        ),
         (["ok.png", "--body", "nobody.npz"], "nobody.npz"),
         (["ok.png", "-o", "text.mp4"], "text.mp4: cannot write there"),
-        (["clip.mp4", "--formats", "npz,obj"], "a video is not written as 'obj'; expected some of npz, glb"),
+        (["clip.mp4", "--formats", "fbx"], "there is no 'fbx'"),
     ],
 )
 def test_bad_input_gets_one_line_and_leaves_nothing(

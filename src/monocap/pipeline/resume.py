@@ -114,7 +114,6 @@ class Checkpoint:
         before = self._before() if resume else None
         if before is None:
             self._drop()
-            self._write_run()
             return
         changed = differences(before["key"], key)
         if changed:
@@ -127,7 +126,6 @@ class Checkpoint:
         self.outputs = {part: files for part, files in told.items() if self._are_there(files)}
         self.reported = bool(before.get("reported"))
         self._told = before.get("warnings")
-        self._write_run()
 
     def finish(self, part: str, paths: Iterable[Path]) -> None:
         """Note that a format, or the overlay, is written."""
@@ -172,8 +170,8 @@ class Checkpoint:
         """Save the fitted motion; the keypoints' state is no longer needed."""
         arrays = {f.name: np.asarray(getattr(motion, f.name)) for f in fields(motion)}
         try:
-            (self._folder / "warnings.json").write_text(json.dumps(list(warnings)), encoding="utf-8")
             self._write("motion.npz", arrays)
+            (self._folder / "warnings.json").write_text(json.dumps(list(warnings)), encoding="utf-8")
             (self._folder / "keypoints.npz").unlink(missing_ok=True)
         except OSError as error:
             self._note(f"no checkpoint could be written ({error.strerror or error})")
@@ -206,6 +204,7 @@ class Checkpoint:
             temporary.write_text(json.dumps(told), encoding="utf-8")
 
     def _write(self, name: str, arrays: Mapping[str, Array]) -> None:
+        self._write_run()
         write_npz(self._folder / name, arrays, compress=False)
 
     def _read(self, name: str) -> dict[str, Array] | None:
