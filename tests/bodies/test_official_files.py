@@ -10,6 +10,7 @@ from monocap import skeletons
 from monocap.bodies import load_body
 from monocap.bodies.kinds import EXTRA_POINTS, KINDS
 from monocap.errors import InputError
+from monocap.evaluate.truth import TrueBodies
 
 torch = pytest.importorskip("torch", reason="smplx runs on torch")
 smplx = pytest.importorskip("smplx", reason="the oracle is not installed")
@@ -246,6 +247,16 @@ def test_contour_follows_the_turn_of_the_head(files):
     grid = body.keypoints("smplx144", global_orient=root.reshape(3, 3, 3), body_pose=neck[0], betas=np.ones((3, 1, 2)))
     one = body.keypoints("smplx144", global_orient=root[4], body_pose=neck[0], betas=np.ones(2))
     np.testing.assert_allclose(grid[1, 1], one, atol=1e-12)
+
+
+def test_evaluations_find_pickles(files):
+    """SMPL's own files are pickles; so is the joint regressor in them."""
+    bodies = TrueBodies(files[0])
+    assert bodies.load("smpl", "neutral").kind.name == "smpl"
+    assert bodies.load("smplh", "male").kind.name == "smplh"
+    np.testing.assert_array_equal(bodies.joint_regressor("smpl"), files[1]["smpl"]["J_regressor"])
+    with pytest.raises(InputError, match=r"no SMPL_FEMALE\.npz or \.pkl"):
+        bodies.load("smpl", "female")
 
 
 def test_fewer_betas(files, rng):

@@ -71,6 +71,7 @@ def test_names(tmp_path, rng, home):
     store.add(source, overwrite=True)
     store.add(source, "other")
     assert store.names() == ("other", "smpl_female")
+    assert store.find("SMPL_FEMALE").parent == store.folder()  # as the file was called
     for bad in ("open", "../x", "a/b", "", ".hidden", "x.npz", "ä"):
         with pytest.raises(InputError, match="expected letters"):
             store.add(source, bad or " ")

@@ -71,14 +71,14 @@ def names() -> tuple[str, ...]:
 
 
 def find(body: str | os.PathLike[str]) -> Path:
-    """The file of a name, or of a path as it is. Raises InputError, listing the names, if there is none."""
+    """The file of a name (in whatever case) or of a path. Raises InputError, listing the names, if there is none."""
     path = Path(body)
     if path.is_file():
         return path
     if path.suffix.lower() in (".npz", ".pkl") or len(path.parts) != 1:
         raise InputError(f"{path}: no such file")
-    added = folder() / f"{path}.npz"
-    if added.is_file() and str(path) == path.name:
+    added = folder() / f"{str(path).lower()}.npz"
+    if added.is_file():
         return added
     known = ", ".join(("open", *names()))
     raise InputError(
