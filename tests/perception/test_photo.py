@@ -10,6 +10,7 @@ import pytest
 
 from monocap.errors import InputError
 from monocap.perception import BlazePose, PeopleDetector, find_people_keypoints, find_person_keypoints
+from monocap.perception.roi import from_shoulders
 from monocap.skeletons import get
 
 SKELETON = get("blazepose33")
@@ -83,6 +84,33 @@ def test_everybody_whichever_way_up(
     assert ways == {(0, -1), (0, 1), (-1, 0)}
     first = find_people_keypoints(scene, detector=detector, blazepose=lite, jittered=1, most=1)
     np.testing.assert_array_equal(first[0].points2d, found[0].points2d)
+
+
+def test_people_cut_off_above_the_hips(
+    picture: Callable[[str], np.ndarray], detector: PeopleDetector, heavy: BlazePose
+) -> None:
+    """The man in front sits, and the picture ends at his chest: shoulders are right and hips below the picture."""
+    found = find_people_keypoints(picture("three_people.jpg"), detector=detector, blazepose=heavy, jittered=1)
+    assert len(found) == 3
+    noses = np.array([k.points2d[SKELETON.index("nose"), :2] for k in found])
+    points = found[int(np.linalg.norm(noses - (385, 462), axis=1).argmin())].points2d
+    shoulders = points[SKELETON.indices(("left_shoulder", "right_shoulder")), :2]
+    np.testing.assert_allclose(shoulders, [(560, 635), (195, 635)], atol=35)
+    assert points[SKELETON.indices(("left_hip", "right_hip")), 1].min() > 830
+
+
+def test_region_of_shoulders_alone() -> None:
+    points = np.zeros((17, 3))
+    points[[0, 5, 6]] = [(100, 100, 0.9), (140, 160, 0.9), (60, 160, 0.9)]
+    region = from_shoulders(points)
+    assert region is not None
+    np.testing.assert_allclose(region.center, (100, 220))
+    assert region.rotation == pytest.approx(0.0)
+    head_down = from_shoulders(points * [1, -1, 1])
+    assert head_down is not None
+    assert abs(head_down.rotation) == pytest.approx(np.pi)
+    points[11] = (120, 300, 0.9)
+    assert from_shoulders(points) is None
 
 
 def test_the_only_person_is_tiny(

@@ -20,7 +20,7 @@ from monocap.perception.association import same_body
 from monocap.perception.blazepose import BlazePose, PoseResult, Variant
 from monocap.perception.followed import box_of
 from monocap.perception.people import PeopleDetector
-from monocap.perception.roi import from_box, from_detection
+from monocap.perception.roi import from_box, from_detection, from_shoulders
 from monocap.types import Detections, Keypoints
 
 Array = NDArray[Any]
@@ -130,14 +130,16 @@ def _detect_turned(image: Array, detector: PeopleDetector, quarters: int, thorou
 def search(
     image_rgb: Array, box: Array, keypoints: Array, blazepose: BlazePose, briefly: bool = False
 ) -> PoseResult | None:
-    """The best of up to 16 looks at one detected person (``box`` (4,), ``keypoints`` (17,3) COCO), by heatmap peak.
+    """The best of up to 17 looks at one detected person (``box`` (4,), ``keypoints`` (17,3) COCO), by heatmap peak.
 
-    ``briefly`` takes four looks, all of them upright or as the detector says. None if the landmark network does not
-    believe in anybody there.
+    ``briefly`` takes five looks at most, all of them upright or as the detector says. None if the landmark network
+    does not believe in anybody there.
     """
     first, plain = from_detection(box, keypoints), from_box(box)
     turns = (0,) if briefly else (0, np.pi / 2, np.pi, -np.pi / 2)
     starts = [first.turned(angle) for angle in turns] + [plain.turned(angle) for angle in turns]
+    cut_off = from_shoulders(keypoints)
+    starts += [] if cut_off is None else [cut_off]
     looks = [blazepose.estimate(image_rgb, roi) for roi in starts]
     looks += [blazepose.estimate(image_rgb, look.next_roi) for look in _best(looks, box, 1 if briefly else 3)]
     for scale in () if briefly else (0.85, 1.15):

@@ -21,6 +21,7 @@ Array = NDArray[Any]
 MARGIN = 1.25  # MediaPipe's: side of the square over the diameter of the body's circle
 _MIN_KEYPOINT = 0.15  # MoveNet score above which a keypoint counts
 _HEAD_AND_FEET = 1.05  # COCO ends at eyes and ankles; the circle goes on to crown and toes
+_HIPS_BELOW, _BODY = 0.75, 3.6  # hips below the shoulders, and side of the region, over the shoulders' width
 _SLACK = 1.1  # the network's own circle may exceed its farthest landmark by this much
 
 
@@ -93,6 +94,28 @@ def from_detection(box: Array, keypoints: Array) -> Roi:
     reach = np.linalg.norm(keypoints[seen, :2] - center, axis=1).max() * _HEAD_AND_FEET
     reach = min(max(reach, 1.2 * float(np.linalg.norm(torso))), float(np.linalg.norm(corners - center, axis=1).max()))
     return Roi(center, max(2 * MARGIN * reach, 1.0), upright(torso))
+
+
+def from_shoulders(keypoints: Array) -> Roi | None:
+    """The region of somebody cut off above the hips, from ``keypoints`` (17,3) COCO; None if that is not the case.
+
+    A box around what is seen shows the network a torso without hips where it expects a whole body; centred where the
+    hips would be, outside of the picture as it may, it is at its best again.
+    """
+    coco = get("coco17")
+    keypoints = np.asarray(keypoints, float)
+    seen = keypoints[:, 2] > _MIN_KEYPOINT
+    left, right = keypoints[coco.indices(("left_shoulder", "right_shoulder"))]
+    head = coco.indices(("nose", "left_eye", "right_eye"))
+    if seen[coco.indices(("left_hip", "right_hip"))].any() or min(left[2], right[2]) <= _MIN_KEYPOINT:
+        return None
+    across = right[:2] - left[:2]
+    width, middle = float(np.linalg.norm(across)), (left[:2] + right[:2]) / 2
+    if width < 1 or not seen[head].any():
+        return None
+    down = np.array([-across[1], across[0]]) / width
+    down = down if down @ (middle - _mean(keypoints, head)) > 0 else -down
+    return Roi(middle + _HIPS_BELOW * width * down, _BODY * width, upright(-down))
 
 
 def from_box(box: Array) -> Roi:

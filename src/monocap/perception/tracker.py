@@ -37,7 +37,7 @@ from monocap.perception.followed import (
     went_on,
 )
 from monocap.perception.people import PeopleDetector
-from monocap.perception.roi import from_box, from_detection
+from monocap.perception.roi import from_box, from_detection, from_shoulders
 from monocap.types import Detections, Frame, Keypoints
 
 Array = NDArray[Any]
@@ -315,7 +315,10 @@ class PeopleTracker:
         The sharper counts, unless it slipped to somebody else near by.
         """
         box = found.boxes[index]
-        for region in (from_detection(box, found.keypoints[index]), from_box(box)):
+        regions = from_shoulders(found.keypoints[index]), from_detection(box, found.keypoints[index]), from_box(box)
+        for region in regions:
+            if region is None:
+                continue
             first = self._estimate(image, region)
             looks = [first, None if first is None else self._estimate(image, first.next_roi)]
             inside = [look for look in looks if look is not None and _inside(look, box)]
