@@ -31,8 +31,9 @@ _IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM")
 _MOVING = {"GIF", "PNG", "WEBP", "AVIF"}  # several frames are a film there; elsewhere they are pages or previews
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"}
-# Memory while decoding, bytes per pixel (measured), and what a whole capture may spend on it.
-_DECODER_BYTES = {"WEBP": 14, "AVIF": 14, "JPEG2000": 24, "TIFF": 8}
+# Memory while decoding, bytes per pixel, and what a capture may spend on it. As seen on 25 megapixels; a TIFF that is
+# one strip is held twice. The others take what Pillow's own pixels take, see `_check_size`.
+_DECODER_BYTES = {"WEBP": 16, "AVIF": 10, "JPEG2000": 20, "TIFF": 8}
 _DECODER_LIMIT = 1_650_000_000
 _STRIP_PIXELS = 2_000_000
 _pillow_limit = threading.Lock()
