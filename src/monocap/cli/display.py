@@ -7,7 +7,16 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 _LOG_EVERY = 10.0  # seconds between lines where there is no terminal
@@ -26,7 +35,7 @@ class ProgressDisplay:
         self._label = f"{label} " if label else ""
         self._console = Console(stderr=True)
         self._bars = Progress(
-            TextColumn("{task.description:>10}"),
+            TextColumn("{task.description:>10}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             _Rate(),
@@ -34,9 +43,10 @@ class ProgressDisplay:
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._tasks: dict[str, int] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, tuple[float, int]] = {}  # when, and at which frame: a resumed capture starts later
         self._logged: dict[str, float] = {}
+        self._done: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -52,13 +62,17 @@ class ProgressDisplay:
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(self._label + stage, total=total)
             self._started[stage], self._logged[stage] = (now, done), now
+        if done < self._done.get(stage, 0):  # the stage begins again, for the next person
+            self._started[stage] = (now, done)
+            self._bars.reset(self._tasks[stage], total=total)
+        self._done[stage] = done
         self._bars.update(self._tasks[stage], completed=done, total=total)  # type: ignore[arg-type]
         if not self._console.is_terminal and (now - self._logged[stage] >= _LOG_EVERY):
             self._logged[stage] = now
             begun, before = self._started[stage]
             rate = (done - before) / max(now - begun, 1e-9)
             left = "" if not total else f" of {total}, {max(total - done, 0) / max(rate, 1e-9):.0f} s left"
-            self._console.print(f"{self._label}{stage}: {done}{left}, {rate:.1f} frames/s")
+            self.say(f"{self._label}{stage}: {done}{left}, {rate:.1f} frames/s")
 
     def say(self, text: str) -> None:
         """One line for the user, on standard error."""
