@@ -178,6 +178,7 @@ def test_what_is_no_video_is_told_in_one_line(kind: str, tmp_path: Path) -> None
         open_media(path)
     assert "\n" not in str(caught.value)
     assert path.name in str(caught.value)
+    assert ("cut off" in str(caught.value)) == (kind == "index lost")
 
 
 def test_a_shape_that_changes_on_the_way(tmp_path: Path) -> None:

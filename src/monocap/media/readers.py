@@ -192,8 +192,11 @@ class Video(Media):
         except (av.error.FFmpegError, ValueError, OSError) as error:
             if isinstance(error, MediaError):
                 raise
-            refused = isinstance(error, av.error.ArgumentError)  # what FFmpeg says of a kind off the whitelist
-            reason = "perhaps a play list or a sound file" if refused else _reason(error)
+            reason = _reason(error)
+            if isinstance(error, av.error.ArgumentError):  # what FFmpeg says of a kind off the whitelist
+                reason = "perhaps a play list or a sound file"
+            elif _is_mp4(path):
+                reason = f"{reason}; an MP4 has its index at the end: was the recording or the copy cut off?"
             raise MediaError(f"{path}: neither a picture nor a video that can be read ({reason})") from error
 
     def _probe(self, container: Any, stream: av.VideoStream) -> None:
@@ -308,6 +311,11 @@ def _container(path: Path) -> Any:
         return av.open(f"file:{path}", options=options, metadata_errors="ignore")
     except UnicodeEncodeError:
         raise MediaError(f"{path}: the name is no valid text; rename the file") from None
+
+
+def _is_mp4(path: Path) -> bool:
+    with path.open("rb") as handle:
+        return handle.read(8)[4:] == b"ftyp"
 
 
 def _picture_track(container: Any, path: Path) -> av.VideoStream:
