@@ -2,7 +2,7 @@
 
     python tools/measure_people.py --mocap FOLDER_OF_CMU_MOTION [--preset fast] [--alike] [--video OUT.mp4]
 
-One, two and three open bodies in clothes of different colours (``--alike``: of the same) walk to and fro past each
+One, two and three open bodies in clothes of different colours (``--alike``: of the same) walk up and down past each
 other at different depths, the near ones hiding the far ones, over the empty half of examples/demo.mp4. For each: frames
 in which they were found although at most half hidden, ids after all was seen, switches (frames in which an id's
 landmarks lie on somebody else than most of its others), and CPU milliseconds per frame of detecting and following.
@@ -47,7 +47,7 @@ LIMBS = ("left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_knee"
 
 
 class Walker:
-    """A body that walks to and fro at one depth: vertices (T,V,3), joints (T,J,3), camera frame."""
+    """A body that walks up and down at one depth: vertices (T,V,3), joints (T,J,3), camera frame."""
 
     def __init__(self, body: BodyModel, folder: Path, number: int, clothes: int) -> None:
         takes = {take.path.stem: take for take in reversed(find_takes(folder)) if take.path.suffix == ".amc"}

@@ -95,7 +95,9 @@ class PuppetNetwork:
         seen = self.scene.visible
         apart = [float(np.hypot(p.x - roi.center[0], p.y - roi.center[1])) for p in seen]
         nobody = not seen or min(apart) > 0.5 * roi.size
-        puppet = Puppet(*roi.center, roi.size / 2, (0, 0, 0)) if nobody else seen[int(np.argmin(apart))]
+        puppet = (
+            Puppet(roi.center[0], roi.center[1], roi.size / 2, (0, 0, 0)) if nobody else seen[int(np.argmin(apart))]
+        )
         points = puppet.points()
         points[:, :2] += self.rng.normal(size=(len(points), 2)) * 0.004 * puppet.height
         keypoints = Keypoints("blazepose33", points, np.zeros_like(points), 0.0 if nobody else 0.95)

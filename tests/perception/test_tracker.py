@@ -147,7 +147,7 @@ def test_masks_on_request(shared: Shared, detector: PeopleDetector, lite: BlazeP
 @pytest.mark.parametrize("option", ["detect_every", "forget_after", "limit"])
 def test_bad_options(option: str, detector: PeopleDetector, lite: BlazePose) -> None:
     with pytest.raises(InputError, match=f"{option} 0"):
-        PeopleTracker(detector, lite, **{option: 0})
+        PeopleTracker(detector, lite, **{option: 0})  # type: ignore[arg-type]
 
 
 def standing(rng: np.random.Generator) -> Keypoints:
