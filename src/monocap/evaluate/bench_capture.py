@@ -26,7 +26,7 @@ def bench_capture(video: Path, preset: Preset, repeats: int) -> dict[str, float 
     started = time.perf_counter()
     runs: list[StageClock] = []
     walls: list[float] = []
-    frames, first_s = 0, 0.0
+    frames, people, first_s = 0, 0, 0.0
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(repeats + 1):
             engine.clock = clock = StageClock()
@@ -35,7 +35,7 @@ def bench_capture(video: Path, preset: Preset, repeats: int) -> dict[str, float 
             motion = engine.capture(media)
             captured = time.perf_counter() - begun
             write_video_outputs(Path(folder), media, motion, engine.body, ("npz", "glb"), True, clock)
-            frames = motion.frames
+            frames, people = motion.frames, motion.people
             if repeat == 0:
                 first_s = time.perf_counter() - started
                 continue
@@ -46,6 +46,7 @@ def bench_capture(video: Path, preset: Preset, repeats: int) -> dict[str, float 
         "video": video.name,
         "preset": preset,
         "frames": frames,
+        "people": people,
         "repeats": repeats,
         "compile_s": round(compile_s, 3),
         "first_run_s": round(first_s, 3),

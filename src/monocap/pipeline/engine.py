@@ -136,7 +136,9 @@ class CaptureEngine:
             raise MediaError(f"{media.path}: no frame could be decoded; is it a whole video file?")
         tracks = self._decide(sightings, tracker.confirmed, camera)
         people = [self._fit_track(track, camera, sightings.times, progress) for track in tracks]
-        return assemble(self.body, camera, media.fps, np.arange(count), sightings.times.copy(), people)
+        times, raw = sightings.times.copy(), self.settings.smooth == 0
+        with self.clock.stage("settle"):
+            return assemble(self.body, camera, media.fps, np.arange(count), times, people, hold_feet=not raw)
 
     def _decide(self, sightings: Sightings, confirmed: Collection[int], camera: Camera) -> list[Track]:
         """The people to capture; what the user should know about them goes to the warnings."""
