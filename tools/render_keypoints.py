@@ -35,8 +35,8 @@ from monocap.fitting.state import PoseState, Skeleton, landmark_points
 from monocap.geometry import rotations
 from monocap.media.pictures import read_picture
 from monocap.perception import BlazePose, Roi
+from monocap.perception.followed import steady
 from monocap.perception.roi import upright
-from monocap.perception.tracker import steady
 from monocap.render import Light, Mesh, overlay, vertex_normals
 from monocap.types import Array, Camera
 
@@ -59,6 +59,7 @@ class Dress:
 
     def put_on(self, body: BodyModel, vertices: Array) -> list[Mesh]:
         """``vertices`` (V,3) of the naked body → one mesh per garment."""
+        assert body.uv_faces is not None
         normals = vertex_normals(vertices, body.faces)
         out = []
         for faces, used, own, texture, colour, loose in self.meshes:
@@ -177,12 +178,12 @@ def background(rng: np.random.Generator, width: int, height: int) -> Array:
 
 @dataclass(frozen=True)
 class View:
-    """One camera before one person: ``turn`` world to camera, ``camera`` of the rendered window."""
+    """One camera before one person: ``turn`` (3,3) world to camera, ``distance`` m, and how far off the optical axis
+    the person stands, ``slant`` (2,) in focal lengths."""
 
     turn: Array
-    focal: float
     distance: float
-    slant: Array  # where the person stands off the optical axis, in focal lengths
+    slant: Array
 
 
 def view(rng: np.random.Generator) -> View:
@@ -193,7 +194,7 @@ def view(rng: np.random.Generator) -> View:
     turn = rotations.axis_angle_to_matrix(np.array([[0.0, 0.0, roll]]))[0] @ turn @ _UPRIGHT
     turn = turn @ rotations.axis_angle_to_matrix(np.array([[0.0, heading, 0.0]]))[0]
     distance = float(np.exp(rng.uniform(np.log(2.0), np.log(9.0))))
-    return View(turn, 0.0, distance, rng.normal(size=2) * [0.22, 0.12])
+    return View(turn, distance, rng.normal(size=2) * [0.22, 0.12])
 
 
 def dirty(rng: np.random.Generator, picture: Array, strength: tuple[float, ...]) -> Array:
@@ -206,7 +207,9 @@ def dirty(rng: np.random.Generator, picture: Array, strength: tuple[float, ...])
     out += rng.standard_normal(out.shape, dtype=np.float32) * np.float32(noise)
     out = np.clip(out, 0, 255).astype(np.uint8)
     if quality < 95:
-        out = cv2.imdecode(cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1], cv2.IMREAD_COLOR)
+        packed = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
+        unpacked = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        out = out if unpacked is None else np.asarray(unpacked)
     return out
 
 
@@ -317,7 +320,8 @@ def _occluder(rng: np.random.Generator, pixels: Array) -> tuple[Array, tuple[int
         at[1] = high[1]  # most often legs behind furniture
         size = np.array([1.3, rng.uniform(0.3, 0.9)]) * (high - low)
     corners = cv2.boxPoints((tuple(map(float, at)), tuple(map(float, size)), float(15 * rng.normal())))
-    return corners.astype(np.int32), tuple(int(c) for c in rng.uniform(0, 255, 3))
+    red, green, blue = (int(c) for c in rng.uniform(0, 255, 3))
+    return corners.astype(np.int32), (red, green, blue)
 
 
 def read_motion(folder: Path, body: BodyModel) -> list[tuple[str, Retargeted]]:

@@ -172,6 +172,8 @@ def train_lifter(options: LifterOptions, progress: Progress | None = None) -> tu
         "seconds": round(done.seconds),
         "versions": versions() | {"torch": torch.__version__},
     }
+    if options.start is not None:
+        recipe |= {"start": read_tensors(options.start, ARCH).recipe, "kept": KEPT}
     arrays = {name: value.numpy() for name, value in done.state.items()}
     path = options.out / "lifter.safetensors"
     write_tensors(path, Tensors(arrays, {"name": ARCH, "width": options.width}, recipe), half=True)
