@@ -39,6 +39,34 @@ def info(name: str, as_json: bool) -> int:
     return 0
 
 
+def measure(name: str, betas: str | None, wanted: str | None, as_json: bool) -> int:
+    """The measurements of a shape, or the betas that have the wanted ones; returns the exit status."""
+    from monocap.bodies import measurements
+
+    if betas is not None and wanted is not None:
+        raise InputError("bodies measure takes --betas or --set, not both")
+    body = load_body(name)
+    shape = None if betas is None else np.array([_number(text, "--betas") for text in betas.split(",")])
+    if wanted is not None:
+        pairs = [pair.partition("=") for pair in wanted.split(",")]
+        given = {key.strip().replace("-", "_"): _number(value, "--set") for key, _, value in pairs}
+        shape = measurements.betas_from(body, **given)
+    facts: dict[str, Any] = {} if shape is None else {"betas": [round(float(b), 4) for b in shape]}
+    facts |= {key: round(value, 4) for key, value in measurements.measure(body, shape).as_dict().items()}
+    if not as_json and shape is not None:
+        facts["betas"] = ",".join(f"{b:g}" for b in facts["betas"])
+    _print(facts, as_json)
+    return 0
+
+
+def _number(text: str, flag: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        what = "numbers with commas between" if flag == "--betas" else "NAME=METRES,…, such as stature=1.8,waist=0.85"
+        raise InputError(f"{flag} has {text!r}; expected {what}") from error
+
+
 def add(
     file: str | None,
     name: str | None,
