@@ -4,7 +4,7 @@
 
 ``FOLDER`` is what tools/render_keypoints.py wrote. Performers that nothing was trained on, stills: what the keypoint
 network's own 3D, the lifter without and with that guess, and the fit make of them (PA-MPJPE and MPJPE over 12 limb
-joints, mm); the same for the acrobats of the corpus' extreme split, which the lifter has seen in other renderings.
+joints, mm); the same for the acrobats of the corpus' extreme split, which the lifter may have been trained on.
 PCK: share of limb joints in the picture within 0.2 of the torso's length of the truth, of the keypoint network and of
 the fitted body, with the true camera. Last, how the confidence of a keypoint goes with its error.
 """
