@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from monocap.files import replacing, write_npz
+from monocap.files import read_npz, replacing, write_npz
 
 from . import components, expression, hands, landmarks, order, proportions, skin, tpose, weights
 from .population import draw_adults, read_targets
@@ -144,7 +144,6 @@ def build(folder: Path, people: int, seed: int) -> tuple[dict[str, NDArray], NDA
     fixed_faces, fixed_weights = landmarks.static(template, faces, eye_middle)
     face_skin = body_skin & (skinning[:, joint_names.index("neck")] < 0.3)
     turning_faces, turning_weights = landmarks.contour(template, faces, eye_middle, face_skin)
-    left, right = hands.components()
     moving = np.abs(units).max(-1) > 2e-5
     starts = np.concatenate([[0], np.cumsum(moving.sum(1))])
     arrays = {
@@ -155,10 +154,7 @@ def build(folder: Path, people: int, seed: int) -> tuple[dict[str, NDArray], NDA
         "J_regressor": regress,
         "posedirs": np.zeros((len(old), 3, 486), np.float16),
         "shapedirs": directions,
-        "hands_meanl": np.zeros(45, np.float32),
-        "hands_meanr": np.zeros(45, np.float32),
-        "hands_componentsl": left.astype(np.float32),
-        "hands_componentsr": right.astype(np.float32),
+        **hands.arrays(),
         "hands_coeffsl": np.zeros((1, 45), np.float32),
         "hands_coeffsr": np.zeros((1, 45), np.float32),
         "lmk_faces_idx": fixed_faces.astype(np.int32),
@@ -180,6 +176,12 @@ def build(folder: Path, people: int, seed: int) -> tuple[dict[str, NDArray], NDA
     return arrays, texture
 
 
+def renew_hands(path: Path) -> None:
+    """Give a built body other hand components and leave every other array as it is."""
+    write_npz(path, read_npz(path) | hands.arrays())
+    print(f"{path.name}: sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
+
+
 def write(arrays: dict[str, NDArray], texture: NDArray[np.uint8], folder: Path) -> None:
     """Write both files and print their sizes and checksums."""
     write_npz(folder / "open.npz", arrays)
@@ -192,11 +194,15 @@ def write(arrays: dict[str, NDArray], texture: NDArray[np.uint8], folder: Path) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sources", type=Path, required=True, help=f"folder with {WHEEL} and {SKINS}")
+    parser.add_argument("--sources", type=Path, default=Path(), help=f"folder with {WHEEL} and {SKINS}")
+    parser.add_argument("--only-hands", action="store_true", help="renew the hands of the body in --out")
     parser.add_argument("--out", type=Path, default=DATA)
     parser.add_argument("--people", type=int, default=600)
     parser.add_argument("--seed", type=int, default=20240607)
     options = parser.parse_args()
+    if options.only_hands:
+        renew_hands(options.out / "open.npz")
+        return
     write(*build(options.sources, options.people, options.seed), options.out)
 
 
