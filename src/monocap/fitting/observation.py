@@ -12,7 +12,7 @@ from monocap.fitting.landmarks import LandmarkModel
 from monocap.fitting.state import PoseState
 from monocap.types import Array, Camera
 
-# How far keypoints err, in statures (measured: tools/measure_fit.py --seen; docs/accuracy.md).
+# How far keypoints err, in statures (measured, see docs/accuracy.md).
 RELATIVE_DEVIATION = 0.02
 REFERENCE_STATURE = 1.70
 

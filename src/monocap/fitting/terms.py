@@ -36,7 +36,7 @@ class Reprojection:
     """Landmarks against detected keypoints, Geman–McClure per keypoint.
 
     ``target`` (T,N,2) px; ``weight`` (T,N) confidence × trust, 0 = not seen; ``K`` (3,3) px; ``deviation`` (T,) px: one
-    standard deviation, usually 1 % of the person's extent; ``cutoff``: where errors stop to count, in deviations.
+    standard deviation, usually 2 % of the person's extent; ``cutoff``: where errors stop to count, in deviations.
     """
 
     target: Array
