@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,30 @@ SHIRT, SHIRT_EDGE = (96, 122, 140), (74, 97, 114)
 TROUSERS, TROUSERS_EDGE = (52, 55, 64), (40, 42, 50)
 SCLERA, IRIS_OUT, IRIS_IN = (236, 231, 226), (62, 40, 24), (122, 82, 46)
 TEETH, TONGUE = (232, 224, 208), (178, 88, 88)
+# In the 512-pixel pictures of eyes: centre of the left one, radius of its iris and of what is painted of the ball
+EYE_PICTURE = {"centre": (150.0, 360.0), "iris": 60.0, "ball": 132.0}
+
+
+GUM, GAP = (186, 104, 100), (150, 132, 116)
+TOOTH_WIDTHS = {"upper": (8.5, 6.5, 7.6, 7.0, 6.8, 10.0, 10.0), "lower": (5.3, 5.8, 6.8, 7.0, 7.1, 11.0, 10.5)}
+"""Millimetres from the middle outwards (Wheeler's Dental Anatomy), and how tall the crowns are before the gums."""
+CROWN, ARCH_BACK = 0.0095, 0.03
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours (RGB) of shirt and trousers with their hems; ``eye``, a picture of an eyeball and a tint of its iris, or
+    None for a painted brown one; ``toned``: head and body come from different pictures, the body is toned to the head;
+    ``teeth`` one by one, with gums.
+    """
+
+    shirt: tuple[int, int, int] = SHIRT
+    shirt_edge: tuple[int, int, int] = SHIRT_EDGE
+    trousers: tuple[int, int, int] = TROUSERS
+    trousers_edge: tuple[int, int, int] = TROUSERS_EDGE
+    eye: tuple[Image, tuple[float, float, float]] | None = None
+    toned: bool = True
+    teeth: bool = False
 
 
 def eye_uv(vertices: Array, centre: Array) -> Array:
@@ -56,6 +82,28 @@ def position_map(
         points[y[inside], x[inside]] = bary @ vertices[faces[f]]
         owner[y[inside], x[inside]] = f
     return points, owner
+
+
+def _pictured_disc(image: Array, eye: tuple[Image, tuple[float, float, float]]) -> None:
+    """Paint the eye from a picture of one: its iris stretched to ours, its white with veins around."""
+    picture, tint = eye
+    picture = cv2.resize(picture, (512, 512), interpolation=cv2.INTER_AREA).astype(np.float32)
+    y, x = np.mgrid[0:SIZE, 0:SIZE]
+    dx = (x + 0.5) / SIZE - EYE_CENTRE[0]
+    dy = (SIZE - y - 0.5) / SIZE - EYE_CENTRE[1]
+    radius = np.hypot(dx, dy)
+    patch = radius < EYE_RADIUS * 1.12
+    angle = radius / EYE_RADIUS * EYE_REACH
+    iris, ball, (cx, cy) = EYE_PICTURE["iris"], EYE_PICTURE["ball"], EYE_PICTURE["centre"]
+    inside = angle / IRIS * iris
+    outside = iris + (angle - IRIS) / (EYE_REACH - IRIS) * (ball - iris)
+    reach = np.minimum(np.where(angle < IRIS, inside, outside), ball) / np.maximum(radius, 1e-9)
+    found = cv2.remap(
+        picture, (cx + dx * reach).astype(np.float32), (cy - dy * reach).astype(np.float32), cv2.INTER_LINEAR
+    )
+    white = np.clip((angle - IRIS) / np.radians(3.0) + 0.5, 0, 1)[..., None]
+    found = found * (white * 1.12 + (1 - white) * np.array(tint))  # the pictures' white is in the shade
+    image[patch] = np.clip(found, 0, 250)[patch]
 
 
 def _disc(image: Array) -> None:
@@ -96,13 +144,13 @@ def islands(uv_faces: NDArray[np.int64]) -> NDArray[np.int64]:
     return sparse.csgraph.connected_components(links, directed=False)[1][uv_faces[:, 0]]
 
 
-def _blend_skins(body: Image, head: Image, on_head: NDArray[np.bool_]) -> Array:
-    """(S,S,3) float: the head's island on the body's picture, the body toned to match it at the neck."""
+def _blend_skins(body: Image, head: Image, on_head: NDArray[np.bool_], toned: bool) -> Array:
+    """(S,S,3) float: the head's island on the body's picture, the body ``toned`` to match it at the neck."""
     size = (SIZE, SIZE)
     body, head = (cv2.resize(p, size, interpolation=cv2.INTER_CUBIC).astype(float) for p in (body, head))
     tone = np.median(head[300:340, 905:925].reshape(-1, 3), axis=0)
     chest = np.median(body[60:110, 330:450].reshape(-1, 3), axis=0)
-    image = np.clip(body * (tone / chest), 0, 255)
+    image = np.clip(body * (tone / chest), 0, 255) if toned else body
     mask = cv2.GaussianBlur(cv2.dilate(on_head.astype(float), np.ones((5, 5))), (0, 0), 1.0)[..., None]
     return image * (1 - mask) + head * mask
 
@@ -114,6 +162,44 @@ def _bleed(image: Array, owner: NDArray[np.int64]) -> Array:
     return image[rows, columns]
 
 
+def head_island(
+    points: Array,
+    owner: NDArray[np.int64],
+    part: NDArray[np.str_],
+    island: NDArray[np.int64],
+    joints: dict[str, Array],
+) -> NDArray[np.bool_]:
+    """(S,S) where the atlas shows head and neck; arguments as of `paint`."""
+    group = np.where(owner >= 0, part[np.maximum(owner, 0)], "")
+    scalp = (group == "body") & (points[..., 1] > joints["left_eye"][1] + 0.05)
+    labels = np.where(owner >= 0, island[np.maximum(owner, 0)], -1)
+    return labels == np.bincount(labels[scalp]).argmax()
+
+
+def _teeth(image: Array, points: Array, group: NDArray[np.str_]) -> None:
+    """Crowns with gaps between them, darker towards the back, and gums."""
+    for jaw, widths in TOOTH_WIDTHS.items():
+        mask = group == f"helper-{jaw}-teeth"
+        x, y, z = points[mask].T
+        bite = y.min() if jaw == "upper" else y.max()
+        arch = 0.5 * np.ptp(x), z.max() - ARCH_BACK  # half an ellipse about a point behind the front teeth
+        turn = np.linspace(0.0, 0.5 * np.pi, 200)
+        curve = np.stack([arch[0] * np.sin(turn), ARCH_BACK * np.cos(turn)], axis=1)
+        length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
+        behind = z - arch[1]
+        angle = np.arctan2(np.abs(x) / arch[0], np.maximum(behind, 0.0) / ARCH_BACK)
+        along = 1e3 * (np.interp(angle, turn, length) + np.maximum(-behind, 0.0))  # then straight back
+        gap = np.concatenate([[0.0], np.cumsum(widths)])
+        near = np.abs(along[:, None] - gap).min(axis=1)
+        far = np.abs(y - bite)
+        crown = np.array(TEETH) * (1.0 - 0.22 * np.clip(along / 50.0, 0, 1))[:, None]
+        line = np.clip(1.0 - near / 0.7, 0, 1)[:, None] * 0.8
+        colour = crown * (1 - line) + np.array(GAP) * line
+        # gums reach lowest between the teeth
+        gum = np.clip((far - CROWN + 0.0015 * np.clip(1.0 - near / 2.5, 0, 1)) / 0.0008 + 0.5, 0, 1)[:, None]
+        image[mask] = colour * (1 - gum) + np.array(GUM) * gum
+
+
 def paint(
     skins: tuple[Image, Image],
     points: Array,
@@ -121,17 +207,17 @@ def paint(
     part: NDArray[np.str_],
     island: NDArray[np.int64],
     joints: dict[str, Array],
+    look: Look = Look(),
 ) -> Image:
     """The atlas (S,S,3) RGB. ``skins`` pictures of body and head, ``points`` and ``owner`` from `position_map`;
-    per triangle ``part`` (F,) its mesh group and ``island`` (F,) from `islands`; ``joints`` name → rest position, m."""
+    per triangle ``part`` (F,) its mesh group and ``island`` (F,) from `islands`; ``joints`` name → rest position, m;
+    ``look`` for other clothes and eyes."""
     group = np.where(owner >= 0, part[np.maximum(owner, 0)], "")
     x, y, z = np.abs(points[..., 0]), points[..., 1], points[..., 2]
     neck, hip, elbow = joints["neck"], joints["left_hip"], joints["left_elbow"]
     shoulder, ankle = joints["left_shoulder"], joints["left_ankle"]
-    scalp = (group == "body") & (y > joints["left_eye"][1] + 0.05)
-    labels = np.where(owner >= 0, island[np.maximum(owner, 0)], -1)
-    on_head = labels == np.bincount(labels[scalp]).argmax()
-    image = _blend_skins(*skins, on_head)
+    on_head = head_island(points, owner, part, island, joints)
+    image = _blend_skins(*skins, on_head, look.toned)
     cloth = (group == "body") & ~on_head & (y < neck[1] + 0.06)
     weave = cv2.GaussianBlur(np.random.default_rng(3).normal(0, 1, (SIZE, SIZE)), (0, 0), 1.2)
     grain = 1.0 + 0.02 * weave / weave.std()
@@ -142,10 +228,16 @@ def paint(
     legs = np.minimum(waist - y, y - (ankle[1] + 0.045))
     legs = np.where((x > 0.3) & (y > hip[1] + 0.05), -1.0, legs)
     top = np.minimum.reduce([y - (waist - 0.035), sleeve - x, neckline])
-    _cover(image, np.where(cloth, legs, -1.0), TROUSERS, TROUSERS_EDGE, grain)
-    _cover(image, np.where(cloth, top, -1.0), SHIRT, SHIRT_EDGE, grain)
-    for name, colour in (("teeth", TEETH), ("tongue", TONGUE)):
-        image[np.char.endswith(group.astype(str), name)] = colour
+    _cover(image, np.where(cloth, legs, -1.0), look.trousers, look.trousers_edge, grain)
+    _cover(image, np.where(cloth, top, -1.0), look.shirt, look.shirt_edge, grain)
+    image[group == "helper-tongue"] = TONGUE
+    if look.teeth:
+        _teeth(image, points, group)
+    else:
+        image[np.char.endswith(group.astype(str), "teeth")] = TEETH
     image = _bleed(image, owner)
-    _disc(image)
+    if look.eye is None:
+        _disc(image)
+    else:
+        _pictured_disc(image, look.eye)
     return np.clip(image + 0.5, 0, 255).astype(np.uint8)

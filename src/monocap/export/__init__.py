@@ -8,7 +8,7 @@ from monocap.export.jsonl import write_jsonl
 from monocap.export.obj import write_obj
 from monocap.export.obj_sequence import obj_every, posed_world, write_obj_sequence
 from monocap.export.person import present
-from monocap.export.skin import skin_texture
+from monocap.export.skin import skin_names, skin_texture
 from monocap.export.vrma import write_vrma
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "obj_every",
     "posed_world",
     "present",
+    "skin_names",
     "skin_texture",
     "write_amass",
     "write_bvh",
