@@ -18,7 +18,7 @@ from monocap.files import read_npz, replacing, write_npz
 from . import components, expression, hands, landmarks, order, proportions, skin, tpose, weights
 from .population import draw_adults, read_targets
 from .regressor import error, regressor
-from .sources import FACE_UNITS, Wheel, read_image, read_mesh, read_mirror, read_rig
+from .sources import FACE_UNITS, BaseMesh, Wheel, read_image, read_mesh, read_mirror, read_rig
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "src/monocap/bodies/data"
@@ -55,6 +55,14 @@ def cut(quads: Index, other: NDArray[np.bool_]) -> Index:
     return np.where(other[:, None, None], swapped, plain).reshape(-1, 3)
 
 
+def correct_mouths(people: Array, wheel: Wheel, mesh: BaseMesh, mirror: Index) -> None:
+    """In place, of people (n,N,3): the helper teeth reach through the lips, and the lips do not quite close."""
+    teeth = np.unique(mesh.quads[np.char.endswith(mesh.group, "teeth")])
+    people[:, teeth] = people[:, teeth] * [TEETH_WIDTH, 1.0, 1.0] - [0.0, 0.0, TEETH_BACK]
+    lips, closing = wheel.target(FACE_UNITS + "mouthClose.target")
+    people[:, lips] += LIPS_CLOSE * components.symmetric(_dense(lips, closing, len(mesh.vertices)), mirror)[lips]
+
+
 def build(folder: Path, people: int, seed: int) -> tuple[dict[str, NDArray], NDArray[np.uint8]]:
     """All arrays of open.npz and the texture (S,S,3) RGB."""
     rng = np.random.default_rng(seed)
@@ -65,11 +73,7 @@ def build(folder: Path, people: int, seed: int) -> tuple[dict[str, NDArray], NDA
 
     adults = components.symmetric(draw_adults(mesh, targets, people, rng), mirror_all)
     adults += proportions.arm_correction(targets, rig, adults.mean(0))
-    # The helper teeth of the sources reach through the lips, and the lips do not quite close.
-    teeth = np.unique(mesh.quads[np.char.endswith(mesh.group, "teeth")])
-    adults[:, teeth] = adults[:, teeth] * [TEETH_WIDTH, 1.0, 1.0] - [0.0, 0.0, TEETH_BACK]
-    lips, closing = wheel.target(FACE_UNITS + "mouthClose.target")
-    adults[:, lips] += LIPS_CLOSE * components.symmetric(_dense(lips, closing, len(mesh.vertices)), mirror_all)[lips]
+    correct_mouths(adults, wheel, mesh, mirror_all)
     kept = np.isin(mesh.group, PARTS)
     keep, quads = np.unique(mesh.quads[kept], return_inverse=True)
     quads = quads.reshape(-1, 4)

@@ -44,15 +44,15 @@ class Targets:
     local: dict[str, int]
 
 
-def read_targets(wheel: Wheel, count: int) -> Targets:
-    """Every adult macro target and every local target of the rooms above."""
+def read_targets(wheel: Wheel, count: int, ages: tuple[str, ...] = ("young", "old")) -> Targets:
+    """Every macro target of the ages (young and old are adults) and every local target of the rooms above."""
     macro, local = [], []
     for name in wheel.names:
         if not name.startswith(DATA + "targets/") or not name.endswith(".target.gz"):
             continue
         short = name.removeprefix(DATA + "targets/").removesuffix(".target.gz")
         room, leaf = short.split("/")[0], short.split("/")[-1]
-        is_macro = short.startswith(MACRO_ROOMS) and any(t in leaf.split("-") for t in ("young", "old"))
+        is_macro = short.startswith(MACRO_ROOMS) and any(t in leaf.split("-") for t in ages)
         if is_macro:
             macro.append((name, tuple(t for t in leaf.split("-") if t != "universal")))
         elif room in LOCAL_ROOMS and not short.startswith("breast/female") and not any(t in leaf for t in LEFT_OUT):
@@ -108,6 +108,16 @@ def _draw_local(targets: Targets, n: int, rng: np.random.Generator, out: Array) 
         pole = OPPOSITE.get(end, end)
         value = drawn.setdefault(f"{both}-{pole}", rng.normal(0.0, LOCAL_SIGMA, n))
         out[:, row] = np.maximum(-value if end in OPPOSITE else value, 0.0)
+
+
+def draw_children(mesh: BaseMesh, targets: Targets, age: float, n: int, rng: np.random.Generator) -> Array:
+    """(n,N,3) vertices, metres, of random children of ``age`` 10 to 25 years in the A-pose, as tall as the sources make
+    them; ``targets`` with the age "child", which is 10 there."""
+    factors = draw_factors(n, rng)
+    young = np.full(n, (age - 10.0) / 15.0)
+    factors |= {"child": 1.0 - young, "young": young, "old": 0 * young, "minheight": 0 * young, "maxheight": 0 * young}
+    shapes = _coefficients(targets, factors).astype(np.float32) @ targets.offsets
+    return mesh.vertices + shapes.reshape(n, -1, 3).astype(np.float64)
 
 
 def draw_adults(mesh: BaseMesh, targets: Targets, n: int, rng: np.random.Generator) -> Array:

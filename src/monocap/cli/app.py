@@ -164,7 +164,7 @@ def build() -> SubcommandApp:
         as_name: Annotated[str | None, tyro.conf.arg(name="name", metavar="NAME")] = None,
         hands: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="LEFT RIGHT")] = None,
         kid_template: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npy")] = None,
-        betas: Annotated[str | None, tyro.conf.arg(metavar="B1,B2,…")] = None,
+        betas: Annotated[str | None, tyro.conf.arg(metavar="B1,B2,…|NAME")] = None,
         wanted: Annotated[str | None, tyro.conf.arg(name="set", metavar="NAME=METRES,…")] = None,
         overwrite: tyro.conf.FlagCreatePairsOff[bool] = False,
         json: tyro.conf.FlagCreatePairsOff[bool] = False,
@@ -181,7 +181,8 @@ def build() -> SubcommandApp:
             as_name: add: what to call it, by default as its file.
             hands: add: MANO's files for an SMPL-H without mean hands.
             kid_template: add: SMIL's template, for one more beta from adult to child.
-            betas: measure: the shape to measure, by default the mean one (--betas=-1,0.5 where the first is negative).
+            betas: measure: the shape to measure, by default the mean one: numbers (--betas=-1,0.5 where the first is
+                negative), or female, male, neutral, child.
             wanted: measure: find the betas that have these measurements, such as stature=1.8,waist=0.85.
             overwrite: add: replace a body of the same name.
             json: print a machine-readable summary on standard output.

@@ -42,11 +42,16 @@ def info(name: str, as_json: bool) -> int:
 def measure(name: str, betas: str | None, wanted: str | None, as_json: bool) -> int:
     """The measurements of a shape, or the betas that have the wanted ones; returns the exit status."""
     from monocap.bodies import measurements
+    from monocap.bodies.shapes import named_shape, shape_names
 
     if betas is not None and wanted is not None:
         raise InputError("bodies measure takes --betas or --set, not both")
     body = load_body(name)
-    shape = None if betas is None else np.array([_number(text, "--betas") for text in betas.split(",")])
+    shape = None
+    if betas in shape_names():
+        shape = named_shape(body, str(betas))
+    elif betas is not None:
+        shape = np.array([_number(text, "--betas") for text in betas.split(",")])
     if wanted is not None:
         pairs = [pair.partition("=") for pair in wanted.split(",")]
         given = {key.strip().replace("-", "_"): _number(value, "--set") for key, _, value in pairs}
@@ -63,7 +68,9 @@ def _number(text: str, flag: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        what = "numbers with commas between" if flag == "--betas" else "NAME=METRES,…, such as stature=1.8,waist=0.85"
+        what = "NAME=METRES,…, such as stature=1.8,waist=0.85"
+        if flag == "--betas":
+            what = "numbers with commas between, or female, male, neutral, child"
         raise InputError(f"{flag} has {text!r}; expected {what}") from error
 
 
