@@ -16,6 +16,7 @@ from monocap.fitting import Fitter
 from monocap.media.readers import Media
 from monocap.perception import BlazePose, Lifter, PeopleDetector, PeopleTracker, find_people_keypoints
 from monocap.perception.blazepose import SKELETON
+from monocap.perception.cleaning import clean
 from monocap.pipeline.assemble import assemble
 from monocap.pipeline.cast import cast_of
 from monocap.pipeline.clock import Progress, StageClock, silent
@@ -159,13 +160,19 @@ class CaptureEngine:
     def _fit_track(
         self, track: Track, camera: Camera, times: NDArray[np.float64], progress: Progress
     ) -> tuple[Track, BodyEstimate]:
+        """The track as detected, but with the lifter's 3D, and the body fitted to the track once that is cleaned."""
+        with self.clock.stage("clean"):
+            cleaned = clean(track, times)
+            usable = replace(cleaned.track, valid=track.valid & ~cleaned.blinks)
         with self.clock.stage("lift"):
             lifted = np.zeros(track.points3d.shape)
-            found = track.valid
-            lifted[found] = self.lifter.lift(track.points2d[found], camera, track.points3d[found])
-            track = replace(track, points3d=lifted)
+            found = usable.valid
+            lifted[found] = self.lifter.lift(usable.points2d[found], camera, usable.points3d[found])
+            usable = replace(usable, points3d=lifted)
         with self.clock.stage("fit"):
-            return track, self._fitter(camera).video(track, times, partial(progress, "fit"))
+            estimate = self._fitter(camera).video(usable, times, partial(progress, "fit"))
+            # In a blink the person was there, only the pose had to be bridged.
+            return replace(track, points3d=lifted), replace(estimate, valid=track.valid)
 
     def _next(self, frames: Iterator[Frame]) -> Frame | None:
         with self.clock.stage("decode"):
