@@ -189,20 +189,20 @@ def _measure(body: BodyModel, edges: Mapping[str, NDArray[np.int64]], shape: Vec
     up, aside = np.array([0.0, 1.0, 0.0]), np.array([1.0, 0.0, 0.0])
 
     def girth(part: str, point: Vector, normal: Vector) -> float:
-        return _perimeter(_section(vertices, edges[part], point, normal), normal)
+        return tape(section(vertices, edges[part], point, normal), normal)
 
     def trunk(part: str, levels: Vector) -> list[float]:
         return [girth(part, hips + level * (shoulders - hips), up) for level in levels]
 
-    midline = _section(vertices, edges["hip"], hips, aside)
+    midline = section(vertices, edges["hip"], hips, aside)
     knees = 0.5 * (joint["left_knee"] + joint["right_knee"])
     # heavy thighs touch below the crotch: it is not lower than a third of the way to the knees
     lowest = hips[1] + (knees[1] - hips[1]) / 3.0
     crotch = max(float(midline[:, 1].min()) if len(midline) else lowest, lowest)
     neck, head = joint["neck"], joint["head"]
     shoulder, elbow, wrist = (joint[f"right_{name}"] for name in ("shoulder", "elbow", "wrist"))
-    above = _section(vertices, edges["chest"], shoulder + 0.0, aside)
-    above = np.concatenate([above, _section(vertices, edges["upper_arm"], shoulder, aside)])
+    above = section(vertices, edges["chest"], shoulder, aside)
+    above = np.concatenate([above, section(vertices, edges["upper_arm"], shoulder, aside)])
     top = float(above[:, 1].max()) if len(above) else shoulder[1]
     return Measurements(
         stature=float(crown - floor),
@@ -220,7 +220,7 @@ def _measure(body: BodyModel, edges: Mapping[str, NDArray[np.int64]], shape: Vec
     )
 
 
-def _section(vertices: Vector, edges: NDArray[np.int64], point: Vector, normal: Vector) -> Vector:
+def section(vertices: Vector, edges: NDArray[np.int64], point: Vector, normal: Vector) -> Vector:
     """(n,3) points where edges pass through a plane."""
     height = (vertices - point) @ normal
     a, b = height[edges[:, 0]], height[edges[:, 1]]
@@ -230,7 +230,7 @@ def _section(vertices: Vector, edges: NDArray[np.int64], point: Vector, normal: 
     return first + share * (second - first)
 
 
-def _perimeter(points: Vector, normal: Vector) -> float:
+def tape(points: Vector, normal: Vector) -> float:
     """Perimeter of the convex hull of points (n,3) in a plane; not a number where there are none."""
     _, _, axes = np.linalg.svd(normal[None])
     try:
