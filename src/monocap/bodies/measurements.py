@@ -8,7 +8,7 @@ and ANSUR II (Gordon et al. 2014, NATICK/TR-15/007) as far as a T-pose allows; s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -106,7 +106,7 @@ def measure(body: BodyModel, betas: ArrayLike | None = None) -> Measurements:
     shape = np.zeros(1) if betas is None or not np.size(betas) else np.asarray(betas, dtype=np.float64)
     if shape.ndim != 1 or not np.isfinite(shape).all():
         raise InputError(f"betas of shape {shape.shape}; expected finite numbers (n,), n at most {body.num_betas}")
-    return _measure(body, edges, shape)
+    return Measurements(**_measure(body, edges, shape, NAMES))
 
 
 def betas_from(body: BodyModel, **wanted: float) -> Vector:
@@ -128,8 +128,8 @@ def betas_from(body: BodyModel, **wanted: float) -> Vector:
     target = np.array(list(wanted.values()), dtype=np.float64)
 
     def of(shape: Vector) -> Vector:
-        found = _measure(body, edges, shape)
-        return np.array([getattr(found, name) for name in wanted])
+        found = _measure(body, edges, shape, tuple(wanted))
+        return np.array([found[name] for name in wanted])
 
     def cost(shape: Vector, values: Vector) -> float:
         return float((((values - target) / _TOLERANCE) ** 2).sum() + (shape**2).sum())
@@ -179,7 +179,10 @@ def _part_edges(body: BodyModel) -> dict[str, NDArray[np.int64]]:
     return found
 
 
-def _measure(body: BodyModel, edges: Mapping[str, NDArray[np.int64]], shape: Vector) -> Measurements:
+def _measure(
+    body: BodyModel, edges: Mapping[str, NDArray[np.int64]], shape: Vector, names: tuple[str, ...]
+) -> dict[str, float]:
+    """The named measurements only: girths are what takes time."""
     vertices = np.asarray(body(betas=shape).vertices, dtype=np.float64)
     rest = np.asarray(body.rest_joints(betas=shape), dtype=np.float64)
     joint = {name: rest[i] for i, name in enumerate(body.joint_names)}
@@ -194,30 +197,34 @@ def _measure(body: BodyModel, edges: Mapping[str, NDArray[np.int64]], shape: Vec
     def trunk(part: str, levels: Vector) -> list[float]:
         return [girth(part, hips + level * (shoulders - hips), up) for level in levels]
 
-    midline = section(vertices, edges["hip"], hips, aside)
-    knees = 0.5 * (joint["left_knee"] + joint["right_knee"])
-    # heavy thighs touch below the crotch: it is not lower than a third of the way to the knees
-    lowest = hips[1] + (knees[1] - hips[1]) / 3.0
-    crotch = max(float(midline[:, 1].min()) if len(midline) else lowest, lowest)
+    def crotch() -> float:
+        midline = section(vertices, edges["hip"], hips, aside)
+        knees = 0.5 * (joint["left_knee"] + joint["right_knee"])
+        # heavy thighs touch below the crotch: it is not lower than a third of the way to the knees
+        lowest = hips[1] + (knees[1] - hips[1]) / 3.0
+        return max(float(midline[:, 1].min()) if len(midline) else lowest, float(lowest))
+
     neck, head = joint["neck"], joint["head"]
     shoulder, elbow, wrist = (joint[f"right_{name}"] for name in ("shoulder", "elbow", "wrist"))
-    above = section(vertices, edges["chest"], shoulder, aside)
-    above = np.concatenate([above, section(vertices, edges["upper_arm"], shoulder, aside)])
-    top = float(above[:, 1].max()) if len(above) else shoulder[1]
-    return Measurements(
-        stature=float(crown - floor),
-        neck=min(girth("neck", neck + level * (head - neck), head - neck) for level in _NECK),
-        chest=max(trunk("chest", _CHEST)),
-        waist=float(np.mean(trunk("waist", _WAIST))),
-        hip=max(trunk("hip", _HIP)),
-        thigh=girth("thigh", np.array([hips[0], crotch - _BELOW_CROTCH, hips[2]]), up),
-        upper_arm=girth("upper_arm", 0.5 * (shoulder + elbow), elbow - shoulder),
-        arm_length=float(
-            max(top - shoulder[1], 0.0) + np.linalg.norm(elbow - shoulder) + np.linalg.norm(wrist - elbow)
-        ),
-        inseam=float(crotch - floor),
-        shoulder_breadth=float(np.linalg.norm(joint["left_shoulder"] - joint["right_shoulder"])),
-    )
+
+    def arm_length() -> float:
+        above = [section(vertices, edges[part], shoulder, aside)[:, 1] for part in ("chest", "upper_arm")]
+        top = np.concatenate([*above, shoulder[1:2]]).max()
+        return float(top - shoulder[1] + np.linalg.norm(elbow - shoulder) + np.linalg.norm(wrist - elbow))
+
+    how: dict[str, Callable[[], float]] = {
+        "stature": lambda: float(crown - floor),
+        "neck": lambda: min(girth("neck", neck + level * (head - neck), head - neck) for level in _NECK),
+        "chest": lambda: max(trunk("chest", _CHEST)),
+        "waist": lambda: float(np.mean(trunk("waist", _WAIST))),
+        "hip": lambda: max(trunk("hip", _HIP)),
+        "thigh": lambda: girth("thigh", np.array([hips[0], crotch() - _BELOW_CROTCH, hips[2]]), up),
+        "upper_arm": lambda: girth("upper_arm", 0.5 * (shoulder + elbow), elbow - shoulder),
+        "arm_length": arm_length,
+        "inseam": lambda: float(crotch() - floor),
+        "shoulder_breadth": lambda: float(np.linalg.norm(joint["left_shoulder"] - joint["right_shoulder"])),
+    }
+    return {name: how[name]() for name in names}
 
 
 def section(vertices: Vector, edges: NDArray[np.int64], point: Vector, normal: Vector) -> Vector:
