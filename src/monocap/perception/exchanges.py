@@ -4,7 +4,8 @@
 four states (as labelled, arms exchanged, legs exchanged, both) and the cheapest path through them is found by dynamic
 programming (Viterbi): landmarks that jump cost, changing the state costs, and so does every frame that contradicts the
 network, or in which shoulders and hips would look opposite ways. Somebody who turns round passes through a side view,
-where exchanging makes no difference: there the network is believed.
+where exchanging makes no difference: there the network is believed, as it is at the first and last frame unless there is
+good reason. Of two stretches that contradict each other the longer one is right.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ _STATES = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], dtype=bool)  # arms exchang
 _NOISE, _SPEED = 0.02, 1.5  # statures, and statures per second, that landmarks are off from frame to frame
 _MOST = 3.0  # of these units that one landmark may count
 _SWITCH = 6.0  # what a change of state costs
-_CLEAREST = 15.0  # the most that a change may gain: a network that insists for seconds is believed
+_CLEAREST = 21.0  # the most that a change may gain: a network that insists for seconds is believed
 _VOTE = 0.15  # what a frame costs that contradicts the network, per part
-_TWIST = 1.0  # what a frame costs in which shoulders and hips are clearly opposite
+_TWIST = 2.0  # what a frame costs in which shoulders and hips are clearly opposite
 _WIDE = 0.1  # statures: width of shoulders and of hips in the picture from which that is clear
 
 
@@ -55,13 +56,14 @@ def exchanged_sides(points2d: Array, times: Array, stature: Array) -> NDArray[np
     step = np.maximum(np.einsum("tp,abp->tab", price, change.astype(float)), -_CLEAREST) + _SWITCH * change.any(axis=-1)
     vote = _VOTE * _STATES.sum(axis=1) + _TWIST * _twisted(points2d, stature)
 
-    cost, came = vote[0].copy(), np.zeros((count, 4), dtype=np.int64)
+    border = _SWITCH * _STATES.any(axis=1)  # what is wrong at the first or last frame must have become so unseen
+    cost, came = vote[0] + border, np.zeros((count, 4), dtype=np.int64)
     for t in range(1, count):
         ways = cost[:, None] + step[t - 1]
         came[t] = ways.argmin(axis=0)
         cost = ways.min(axis=0) + vote[t]
     path = np.empty(count, dtype=np.int64)
-    path[-1] = cost.argmin()
+    path[-1] = (cost + border).argmin()
     for t in range(count - 1, 0, -1):
         path[t - 1] = came[t, path[t]]
     return _STATES[path]
