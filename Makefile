@@ -44,7 +44,7 @@ lint: $(VENV)/ready-test-$(TORCH)-$(ORACLE)
 	$(BIN)/codespell src tests tools docs *.md
 
 test: $(VENV)/ready-test-$(TORCH)-$(ORACLE) lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 # Every picture in README and docs.
 pictures: venv

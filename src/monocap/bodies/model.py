@@ -310,4 +310,4 @@ def _flat(array: np.ndarray, lead: tuple[int, ...], trailing: int) -> np.ndarray
     own, core = array.shape[: array.ndim - trailing], array.shape[array.ndim - trailing :]
     if own != lead and int(np.prod(own)) != 1:
         array = np.broadcast_to(array, (*lead, *core))
-    return array.reshape(-1, *core)
+    return array.reshape(int(np.prod(array.shape[: array.ndim - trailing])), *core)  # -1 fails for no coefficients
