@@ -126,7 +126,7 @@ def test_leading_betas_and_too_many(body, rng):
         body(body_pose=np.zeros(69))
     with pytest.raises(InputError, match="broadcast"):
         body(body_pose=np.zeros((2, 63)), transl=np.zeros((3, 3)))
-    assert np.array_equal(body(betas=np.zeros(0)).joints, body().joints)
+    np.testing.assert_allclose(body(betas=np.zeros(0)).joints, body().joints, atol=1e-6)
 
 
 def test_parts_equal_the_whole(body, rng):
