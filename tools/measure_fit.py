@@ -33,6 +33,7 @@ from monocap.geometry.cameras import default_focal
 from monocap.media.pictures import read_picture
 from monocap.media.readers import open_media
 from monocap.perception import BlazePose, Lifter, PeopleDetector, PeopleTracker, find_person_keypoints
+from monocap.perception.cleaning import clean
 from monocap.pipeline.settings import CaptureSettings
 from monocap.render import Mesh, overlay
 from monocap.skeletons.skeleton import LIMBS12
@@ -100,7 +101,9 @@ def errors(joints: Array, truth: Array) -> tuple[float, float, float]:
 
 
 def lift(track: Track, camera: Camera) -> Track:
-    """The track with the lifter's 3D in place of the keypoint network's."""
+    """The track cleaned, with the lifter's 3D in place of the keypoint network's: as capture does it."""
+    cleaned = clean(track, np.arange(len(track.valid)) / 30)
+    track = replace(cleaned.track, valid=track.valid & ~cleaned.blinks)
     return replace(track, points3d=Lifter().lift(track.points2d, camera, track.points3d))
 
 

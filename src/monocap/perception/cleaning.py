@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import percentile_filter
+from scipy.ndimage import median_filter, percentile_filter
 
 from monocap.perception.exchanges import exchange, exchanged_sides
 from monocap.skeletons import LIMBS12, get
@@ -21,7 +21,8 @@ from monocap.types import Array, Track
 
 _SKELETON = get("blazepose33")
 _LIMBS = _SKELETON.indices(LIMBS12)
-_NOISE = 0.03  # statures a landmark may be off from one frame to the next
+_NOISE = 0.03  # statures a landmark may be off from one frame to the next, or
+_JITTER, _AROUND = 2.0, 7  # so many times its median over so many frames to each side: among jitter nothing stands out
 _ACCELERATION = {"elbow": 60.0, "knee": 60.0, "shoulder": 40.0, "hip": 40.0}  # statures/s²: fast honest motion
 _HANDS_FEET, _HEAD = 100.0, 40.0
 _DROP = np.array(
@@ -97,9 +98,10 @@ def jumps(points2d: Array, times: Array, stature: Array) -> NDArray[np.bool_]:
     channels = points2d.shape[1] + 1
     best = np.full((count, gaps + 1, channels), np.inf)  # [t, g]: t is kept, as was t-g; g = 0: t is the first kept
     came = np.zeros((count, gaps + 1, channels), dtype=np.int8)
+    noise = _noise(points2d, times, stature)
     for start in range(0, count, _BLOCK):
         stop = min(start + _BLOCK, count)
-        for t, bend in enumerate(_bends(points2d, times, stature, start, stop), start):
+        for t, bend in enumerate(_bends(points2d, times, stature, noise, start, stop), start):
             if t <= _LONGEST:
                 best[t, 0] = _DROP[t]
             for h in range(1, min(gaps, t) + 1):
@@ -122,7 +124,19 @@ def jumps(points2d: Array, times: Array, stature: Array) -> NDArray[np.bool_]:
         t = before
 
 
-def _bends(points2d: Array, times: Array, stature: Array, start: int, stop: int) -> Array:
+def _noise(points2d: Array, times: Array, stature: Array) -> Array:
+    """(n,33) statures: what landmarks may be off, from how restless they are around that time."""
+    noise = np.full(points2d.shape[:2], _NOISE)
+    if len(points2d) > 2 * _AROUND:
+        share = ((times[1:-1] - times[:-2]) / np.maximum(times[2:] - times[:-2], 1e-3))[:, None, None]
+        x = points2d[..., :2]
+        off = np.linalg.norm(x[1:-1] - (x[:-2] + share * (x[2:] - x[:-2])), axis=-1) / stature[1:-1, None]
+        usual = median_filter(off, size=(2 * _AROUND + 1, 1), mode="nearest")
+        noise[1:-1] = np.maximum(_NOISE, _JITTER * usual)
+    return noise
+
+
+def _bends(points2d: Array, times: Array, stature: Array, noise: Array, start: int, stop: int) -> Array:
     """[t - start, h-1, g-1, channel]: cost of going through t-h-g, t-h and t."""
     gaps = _LONGEST + 1
     t, h, g = np.ogrid[start:stop, 1 : gaps + 1, 1 : gaps + 1]
@@ -131,7 +145,7 @@ def _bends(points2d: Array, times: Array, stature: Array, start: int, stop: int)
     share = (before / (before + after))[..., None, None]
     x = points2d[..., :2]
     off = np.linalg.norm(x[b] - (x[a] + share * (x[c] - x[a])), axis=-1) / stature[b][..., None]
-    squared = (off / (_NOISE + 0.5 * _fastest() * (before * after)[..., None])) ** 2
+    squared = (off / (noise[b] + 0.5 * _fastest() * (before * after)[..., None])) ** 2
     together = _MOST * (np.clip(squared[..., _LIMBS] - 1.0, 0.0, 3.0) / 3.0).mean(axis=-1, keepdims=True)
     return np.concatenate([np.minimum(squared, _MOST), together], axis=-1)
 

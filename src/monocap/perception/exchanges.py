@@ -4,8 +4,8 @@
 four states (as labelled, arms exchanged, legs exchanged, both) and the cheapest path through them is found by dynamic
 programming (Viterbi): landmarks that jump cost, changing the state costs, and so does every frame that contradicts the
 network, or in which shoulders and hips would look opposite ways. Somebody who turns round passes through a side view,
-where exchanging makes no difference: there the network is believed, as it is at the first and last frame unless there is
-good reason. Of two stretches that contradict each other the longer one is right.
+where exchanging makes no difference: there the network is believed, as it is at the first and last frame. Of two
+stretches that contradict each other, the longer one is right.
 """
 
 from __future__ import annotations
