@@ -25,9 +25,7 @@ _NOISE = 0.03  # statures a landmark may be off from one frame to the next, or
 _JITTER, _AROUND = 2.0, 7  # so many times its median over so many frames to each side: among jitter nothing stands out
 _ACCELERATION = {"elbow": 60.0, "knee": 60.0, "shoulder": 40.0, "hip": 40.0}  # statures/s²: fast honest motion
 _HANDS_FEET, _HEAD = 100.0, 40.0
-_DROP = np.array(
-    [0.0, 4.0, 5.0, 6.0]
-)  # cost of so many dropped in a row; of a kept one: its squared error in these units
+_DROP = np.array([0.0, 4.0, 5.0, 6.0])  # cost of dropping none, one, two or three frames in a row
 _MOST = 3.0  # cost at most of a kept one, its squared error in units of what is allowed: dropping must not soften a cut
 _LONGEST = len(_DROP) - 1
 _BLOCK = 500  # frames whose costs are held at a time
