@@ -200,11 +200,15 @@ def test_interrupted_politely(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
+    # a test run that was started in the background ignores Ctrl-C; here it must count
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     stop_at(5, lambda: os.kill(os.getpid(), number), monkeypatch)
     try:
         ended = main(arguments(clip, tmp_path / "out"))
     except SystemExit as stop:
         ended = stop.code
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
     assert ended == status
     assert len(lines(capsys.readouterr().err)) == (1 if number == signal.SIGINT else 0)
     assert names(tmp_path / "out") == [STATE]
