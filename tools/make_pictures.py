@@ -35,9 +35,9 @@ IMAGES = ROOT / "docs" / "images"
 MOMENTS = 6
 
 
-def world_vertices(motion: Motion, body: BodyModel, frame: int) -> Array:
-    """The first person's posed vertices (V,3) in the world frame."""
-    params = motion.params(0).asdict()
+def world_vertices(motion: Motion, body: BodyModel, person: int, frame: int) -> Array:
+    """A person's posed vertices (V,3) in the world frame."""
+    params = motion.params(person).asdict()
     one = {name: value if name == "betas" else value[frame] for name, value in params.items()}
     return transforms.apply(motion.T_world_camera[frame], np.asarray(body(**one).vertices, dtype=np.float64))
 
@@ -176,32 +176,34 @@ def main() -> None:
     media = open_media(ROOT / "examples" / "demo.mp4")
     engine = CaptureEngine(CaptureSettings(preset="accurate"))
     motion, body = engine.capture(media), engine.body
-    assert motion.people == 1
-    body = load_body("open")
+    heights = transforms.apply(motion.T_world_camera[0], motion.joints[:, :, 0])[..., 1]
+    walker = int(np.argmin(heights.mean(axis=1)))  # the other one is on the roof
     frames = [frame.image for frame in media]
 
     rows = []
     for index in np.linspace(0, motion.frames - 1, 3).astype(int):
         done = overlay_frame(frames[index], motion, body, int(index))
-        x = motion.keypoints2d[0, index, :, 0]
+        x = motion.keypoints2d[walker, index, :, 0]
         left = int(np.clip(x.mean() - 320, 0, frames[0].shape[1] - 640))
         crop = np.s_[200:720, left : left + 640]
         rows.append(np.concatenate([frames[index][crop], done[crop]], axis=0))
     sheet = Image.fromarray(np.concatenate(rows, axis=1))
     write_image(IMAGES / "demo_overlay.jpg", np.asarray(sheet.resize((sheet.width // 2, sheet.height // 2))), 88)
 
-    joints = transforms.apply(motion.T_world_camera, motion.joints[0])
+    joints = transforms.apply(motion.T_world_camera, motion.joints[walker])
     middle = joints[:, 0].mean(axis=0)
     target = np.array([middle[0], 0.85, middle[2]])
     side = np.array([0.0, 0.5, 7.5])
     chosen = np.linspace(0, motion.frames - 1, MOMENTS).astype(int)
-    picture = avatar([world_vertices(motion, body, int(i)) for i in chosen], body, (1280, 400), target + side, target)
+    picture = avatar(
+        [world_vertices(motion, body, walker, int(i)) for i in chosen], body, (1280, 400), target + side, target
+    )
     write_image(IMAGES / "demo_avatar.jpg", picture)
 
     film = []
     for index in range(0, motion.frames, 3):
         done = Image.fromarray(overlay_frame(frames[index], motion, body, index)[160:720, 240:1280]).resize((520, 280))
-        view = avatar([world_vertices(motion, body, index)], body, (360, 280), target + side, target, 0.42)
+        view = avatar([world_vertices(motion, body, walker, index)], body, (360, 280), target + side, target, 0.42)
         film.append(Image.fromarray(np.concatenate([np.asarray(done), view], axis=1)))
     film[0].save(IMAGES / "demo.webp", save_all=True, append_images=film[1:], duration=100, loop=0, quality=60)
     for name in ("demo.webp", "demo_overlay.jpg", "demo_avatar.jpg"):
