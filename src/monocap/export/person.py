@@ -176,11 +176,6 @@ def shown(clip: PersonClip) -> Array:
     return visible
 
 
-def file_name(track_id: int, suffix: str) -> str:
-    """``motion_NN.SUFFIX``: what one person's file is called."""
-    return f"motion_{track_id:02d}.{suffix}"
-
-
 def _running_on(quaternions: Array) -> Array:
     """(K,J,4) with signs so that each is the nearer of ±q to the one before."""
     turned = (quaternions[1:] * quaternions[:-1]).sum(axis=-1, keepdims=True) < 0
