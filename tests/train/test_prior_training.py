@@ -22,12 +22,20 @@ from monocap.errors import InputError  # noqa: E402
 from monocap.files import read_npz, write_npz  # noqa: E402
 from monocap.geometry.rotations import axis_angle_to_matrix, geodesic_angle  # noqa: E402
 from monocap.nets.vposer import build_vposer  # noqa: E402
+from monocap.priors.limits import PoseLimits  # noqa: E402
 from monocap.priors.limits import mirrored as mirrored_numpy  # noqa: E402
 from monocap.priors.tokenizer import TokenizerPrior  # noqa: E402
 from monocap.priors.vposer import VPoserPrior  # noqa: E402
 from monocap.train import pose_augmentation as augmentation  # noqa: E402
 from monocap.train.body_points import BodyPoints  # noqa: E402
-from monocap.train.prior_losses import PUBLISHED, TokenizerWeights, VPoserWeights, tokenizer_loss, vposer_loss  # noqa: E402
+from monocap.train.prior_losses import (  # noqa: E402
+    PUBLISHED,
+    TokenizerWeights,
+    VPoserWeights,
+    beyond_limits,
+    tokenizer_loss,
+    vposer_loss,
+)
 from monocap.train.tasks.prior import PriorOptions, train_prior  # noqa: E402
 
 
@@ -122,6 +130,25 @@ def test_tokenizer_loss_has_the_official_weights() -> None:
     wanted = 20 * parts["rotation"] + 100 * parts["joints"] + 100 * parts["vertices"] + 0.5
     assert float(total) == pytest.approx(float(wanted), rel=1e-5)
     assert float(parts["rotation"]) == pytest.approx(float(((turned - target) ** 2).mean()), rel=1e-5)
+
+
+def rotations_of(body_pose: Any) -> Any:
+    return axis_angle_to_matrix(body_pose.reshape(-1, 21, 3))
+
+
+def test_poses_beyond_their_limits_are_told_with_their_gradient(rng: np.random.Generator) -> None:
+    limits = PoseLimits.load()
+    inside = torch.from_numpy(limits.sample(5, rng))
+    assert float(beyond_limits(rotations_of(inside), limits).max()) < 1e-6
+    wild = torch.from_numpy(rng.normal(scale=1.5, size=(3, 63)))
+    value = beyond_limits(rotations_of(wild), limits)
+    np.testing.assert_allclose(value.numpy(), limits.excess(wild.numpy()), atol=1e-9)
+
+    def total(turn: Any) -> Any:
+        return beyond_limits(rotations_of(wild) @ axis_angle_to_matrix(turn), limits)
+
+    turn = torch.full((3, 21, 3), 1e-8, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(total, (turn,), eps=1e-5, atol=1e-3)
 
 
 def test_body_points_agree_with_the_body(rng: np.random.Generator) -> None:

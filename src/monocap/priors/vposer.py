@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -128,14 +128,41 @@ class VPoserPrior:
 
     def decode_with_jacobian(self, latent: Array) -> tuple[Array, Array]:
         """``body_pose`` (…,63) and its derivative (…,63,32) by the code."""
-        x, jacobian = _checked("latent", latent, LATENT), None
-        for layer in self.decoder:
+        code = _checked("latent", latent, LATENT)
+        lead = code.shape[:-1]
+        x, jacobian = self._decode_hidden(code.reshape(-1, LATENT))
+        for layer in self.decoder[2:]:
             x, jacobian = layer.with_jacobian(x, jacobian)
-        assert jacobian is not None
-        lead = x.shape[:-1]
+        x, jacobian = x.reshape(*lead, -1), jacobian.reshape(*lead, -1, LATENT)
         angles, by_numbers = axis_angle_of_6d(x.reshape(*lead, 21, 6), "interleaved_columns")
         moved = by_numbers @ jacobian.reshape(*lead, 21, 6, LATENT)
         return angles.reshape(*lead, POSE), moved.reshape(*lead, POSE, LATENT)
+
+    def _decode_hidden(self, code: Array) -> tuple[Array, Array]:
+        """The decoder's two hidden layers (N,·) at codes (N,32), and their derivatives (N,·,32).
+
+        W₂ D W₁ with D = 1 or the slope: W₂ W₁ is known, so that only the columns of the rarer kind are multiplied anew.
+        """
+        first, second = self.decoder[:2]
+        together, across = self._together
+        before = code @ first.weight.T + first.bias
+        after = np.where(before > 0, before, first.slope * before) @ second.weight.T + second.bias
+        jacobian = np.empty((*after.shape, LATENT))
+        for n, active in enumerate(before > 0):
+            few = 2 * np.count_nonzero(active) < len(active)
+            chosen = np.flatnonzero(active if few else ~active)
+            part = across[chosen].T @ first.weight[chosen]
+            base, share = (first.slope, 1.0 - first.slope) if few else (1.0, first.slope - 1.0)
+            np.add(base * together, share * part, out=jacobian[n])
+        slope = np.where(after > 0, 1.0, second.slope)
+        jacobian *= slope[..., None]
+        return after * slope, jacobian
+
+    @cached_property
+    def _together(self) -> tuple[Array, Array]:
+        """W₂ W₁ of the decoder, and W₂ with its columns laid out as rows."""
+        first, second = self.decoder[:2]
+        return second.weight @ first.weight, np.ascontiguousarray(second.weight.T)
 
     def sample(self, count: int, rng: np.random.Generator) -> Array:
         """``body_pose`` (count,63) of codes from the standard normal distribution."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from monocap.geometry.rotations import geodesic_angle, matrix_to_axis_angle, project_to_so3
 from monocap.nets.pose_tokenizer import TokenizerOutput
 from monocap.nets.vposer import VPoserOutput
+from monocap.priors.limits import PoseLimits
 from monocap.train.body_points import BodyPoints
 
 
@@ -88,19 +90,51 @@ def _proper(matrices: Tensor) -> Tensor:
 @dataclass(frozen=True)
 class TokenizerWeights:
     """``rotation``: mean square of matrix entries; ``joints``, ``vertices``: mean square (``absolute``: mean absolute)
-    differences in metres, the skin's area-weighted; ``commitment``. Defaults: the released configuration."""
+    differences in metres, the skin's area-weighted; ``commitment``. ``limits``: mean radians by which joints are
+    beyond their limits in poses some of whose tokens were replaced at random, as a classifier's mistakes will.
+    Defaults: the released configuration, which lacks the last."""
 
     rotation: float = 20.0
     joints: float = 100.0
     vertices: float = 100.0
     commitment: float = 1.0
+    limits: float = 0.0
     absolute: bool = False
 
 
+class _Excess(torch.autograd.Function):
+    """`PoseLimits.excess` with its analytic gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, body_pose: Tensor, limits: PoseLimits) -> Tensor:
+        value, slope = limits.excess_jacobian(body_pose.detach().cpu().double().numpy())
+        ctx.save_for_backward(torch.from_numpy(slope).to(body_pose))
+        return torch.from_numpy(value).to(body_pose)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return (grad[0][..., None] * slope).flatten(-2), None
+
+
+def beyond_limits(rotations: Tensor, limits: PoseLimits) -> Tensor:
+    """Radians (N,21) by which the joints of local rotations (N,21,3,3) are beyond their limits, differentiable."""
+    value: Tensor = _Excess.apply(matrix_to_axis_angle(rotations).flatten(-2), limits)  # type: ignore[no-untyped-call]
+    return value
+
+
 def tokenizer_loss(
-    weights: TokenizerWeights, out: TokenizerOutput, target: Tensor, body: BodyPoints
+    weights: TokenizerWeights,
+    out: TokenizerOutput,
+    target: Tensor,
+    body: BodyPoints,
+    disturbed: Tensor | None = None,
+    limits: PoseLimits | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The weighted sum and its named parts (unweighted) for target rotations (N,21,3,3)."""
+    """The weighted sum and its named parts (unweighted) for target rotations (N,21,3,3).
+
+    ``disturbed`` (M,21,3,3): what the decoder makes of spoilt tokens; with ``limits`` it gives the term of that name.
+    """
     joints, skin = body(out.rotations, skin=weights.vertices > 0)
     true_joints, true_skin = body(target, skin=weights.vertices > 0)
 
@@ -114,4 +148,6 @@ def tokenizer_loss(
     }
     if skin is not None and true_skin is not None:
         parts["vertices"] = distance(skin, true_skin)
+    if disturbed is not None and limits is not None:
+        parts["limits"] = beyond_limits(disturbed, limits).mean()
     return torch.stack([getattr(weights, name) * part for name, part in parts.items()]).sum(), parts

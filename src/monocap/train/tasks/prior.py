@@ -64,19 +64,22 @@ SETTINGS: dict[Kind, TrainSettings] = {
         steps=8_000, batch=256, learning_rate=1e-3, weight_decay=1e-4, warmup=200, validate_every=1000
     ),
     "tokenizer": TrainSettings(
-        steps=10_000, batch=64, learning_rate=1e-3, weight_decay=1e-5, betas=(0.9, 0.99), warmup=200, average=0.995,
+        steps=52_000, batch=64, learning_rate=1e-3, weight_decay=1e-5, betas=(0.9, 0.99), warmup=200, average=0.995,
         validate_every=500,
     ),
 }  # fmt: skip
 SHIPPED_VPOSER = VPoserWeights(kl=5e-3, vertices=4.0, joints=8.0, geodesic=2.0)
-SHIPPED_TOKENIZER = TokenizerWeights(rotation=2.0, joints=10.0, vertices=10.0, commitment=0.5, absolute=True)
+SHIPPED_TOKENIZER = TokenizerWeights(
+    rotation=2.0, joints=10.0, vertices=10.0, commitment=0.5, limits=2.0, absolute=True
+)
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """Shares of the batch that are mirrored or get a limb of another pose; noise in rad (VPoser, also the target) or in
     6D numbers (tokenizer, input only), growing over the first quarter of the run; share with a part masked; share with
-    parts ``invented``: random joints within the limits (tokenizer: tokens must express what a body can do)."""
+    parts ``invented``: random joints within the limits (tokenizer: tokens must express what a body can do);
+    ``spoil_share``: of the batch's tokens up to half are replaced at random in so many poses, for the limits term."""
 
     mirror: float = 0.5
     exchange: float = 0.1
@@ -85,9 +88,12 @@ class Augmentation:
     noise_share: float = 0.5
     mask_share: float = 0.0
     invent: float = 0.0
+    spoil_share: float = 0.0
 
 
-SHIPPED_DISTURBANCE = Augmentation(jitter=0.02, noise=0.1, noise_share=0.25, mask_share=0.02, invent=0.3)
+SHIPPED_DISTURBANCE = Augmentation(
+    jitter=0.02, noise=0.1, noise_share=0.25, mask_share=0.02, invent=0.3, spoil_share=0.25
+)
 
 
 class _Poses:
@@ -171,7 +177,8 @@ class TokenizerTask:
         self.module = PoseTokenizer(sizes)
         self.weights, self.augmentation, self.poses = weights, augmentation, poses
         self.body = BodyPoints()
-        invented = PoseLimits.load().sample(INVENTED, np.random.default_rng(0))
+        self.limits = PoseLimits.load()
+        invented = self.limits.sample(INVENTED, np.random.default_rng(0))
         self._invented = torch.from_numpy(invented.astype(np.float32))
 
     def batch(self, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -188,7 +195,20 @@ class TokenizerTask:
         clean = pose_to_6d(pose.cpu())
         noisy = noisy_part(clean, a.noise * min(1.0, 4 * progress), a.noise_share, generator)
         shown = masked_part(noisy, a.mask_share, generator).to(pose.device)
-        return tokenizer_loss(self.weights, module(shown), _rotations(pose), self.body.to(pose.device))
+        out = module(shown)
+        spoilt = self._spoilt(out.indices[: round(a.spoil_share * len(pose))], generator)
+        body = self.body.to(pose.device)
+        return tokenizer_loss(self.weights, out, _rotations(pose), body, spoilt, self.limits)
+
+    def _spoilt(self, indices: Tensor, generator: torch.Generator) -> Tensor | None:
+        """What the decoder makes of (M,tokens) indices of which a random share, up to half, is replaced."""
+        if not (self.weights.limits and len(indices)):
+            return None
+        share = 0.5 * torch.rand(len(indices), 1, generator=generator)
+        replaced = torch.rand(indices.shape, generator=generator) < share
+        other = torch.randint(self.module.sizes.codes, indices.shape, generator=generator)
+        mixed = torch.where(replaced.to(indices.device), other.to(indices.device), indices)
+        return self.module.rotations(self.module.quantizer.codebook[mixed])
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         assert isinstance(module, PoseTokenizer)
