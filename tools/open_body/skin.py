@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -37,7 +38,7 @@ CROWN, ARCH_BACK = 0.0095, 0.03
 class Look:
     """Colours (RGB) of shirt and trousers with their hems; ``eye``, a picture of an eyeball and a tint of its iris, or
     None for a painted brown one; ``toned``: head and body come from different pictures, the body is toned to the head;
-    ``teeth`` one by one, with gums.
+    ``teeth`` one by one, with gums; ``clothes``: shirt and trousers, or only underwear or trunks in their colours.
     """
 
     shirt: tuple[int, int, int] = SHIRT
@@ -47,6 +48,7 @@ class Look:
     eye: tuple[Image, tuple[float, float, float]] | None = None
     toned: bool = True
     teeth: bool = False
+    clothes: Literal["all", "underwear", "trunks"] = "all"
 
 
 def eye_uv(vertices: Array, centre: Array) -> Array:
@@ -228,6 +230,10 @@ def paint(
     legs = np.minimum(waist - y, y - (ankle[1] + 0.045))
     legs = np.where((x > 0.3) & (y > hip[1] + 0.05), -1.0, legs)
     top = np.minimum.reduce([y - (waist - 0.035), sleeve - x, neckline])
+    if look.clothes != "all":
+        legs = np.minimum(legs, y - (hip[1] - 0.05 + 0.6 * np.clip(x - 0.03, 0.0, 0.1)))
+        band = (x < sleeve) & (look.clothes == "underwear")
+        top = np.where(band, 0.055 - np.abs(y - (neck[1] - 0.155)), -1.0)
     _cover(image, np.where(cloth, legs, -1.0), look.trousers, look.trousers_edge, grain)
     _cover(image, np.where(cloth, top, -1.0), look.shirt, look.shirt_edge, grain)
     image[group == "helper-tongue"] = TONGUE

@@ -155,7 +155,6 @@ def contour_row(pose: Array, parents: Sequence[int], neck: int) -> Array:
 
     Rows 0…39 are turns to one side by so many degrees, 40…78 those to the other (Li et al., FLAME).
     """
-    xp = array_namespace(pose)
     if hasattr(pose, "detach"):
         pose = pose.detach()
     turn = None
@@ -165,6 +164,12 @@ def contour_row(pose: Array, parents: Sequence[int], neck: int) -> Array:
         turn = local if turn is None else local @ turn
         joint = int(parents[joint])
     assert turn is not None
+    return contour_row_of(turn)
+
+
+def contour_row_of(turn: Array) -> Array:
+    """The row (…) for turns of the neck (…,3,3), root included."""
+    xp = array_namespace(turn)
     length = xp.sqrt(turn[..., 0, 0] ** 2 + turn[..., 1, 0] ** 2)
     yaw = xp.atan2(-turn[..., 2, 0], length) * (180 / np.pi)
     degrees = xp.astype(xp.round(xp.clip(-yaw, max=39.0)), xp.int64)
