@@ -10,7 +10,18 @@ import numpy as np
 from numba import njit
 
 from monocap.errors import InputError
-from monocap.render.raster import NEAR, Buffers, check_mesh, interpolate, rasterise
+from monocap.render.raster import (
+    EMPTY,
+    NEAR,
+    Buffers,
+    check_mesh,
+    depth_of,
+    face_of,
+    interpolate,
+    locate,
+    visibility,
+)
+from monocap.render.textures import LINEAR, SRGB, linear
 from monocap.types import Array, Camera
 
 NEUTRAL = (0.74, 0.76, 0.80)
@@ -80,11 +91,11 @@ def vertex_normals(vertices: Any, faces: Any) -> Array:
     ``vertices`` (V,3), ``faces`` (F,3) counter-clockwise seen from outside. Vertices without a triangle get 0.
     """
     vertices, faces = check_mesh(vertices, faces)
-    return _vertex_normals(vertices, faces)
+    return compiled_vertex_normals(vertices, faces)
 
 
 @njit(cache=True, nogil=True)
-def _vertex_normals(vertices: Array, faces: Array) -> Array:
+def compiled_vertex_normals(vertices: Array, faces: Array) -> Array:
     total = np.zeros((len(vertices), 3))
     for f in range(len(faces)):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
@@ -109,13 +120,6 @@ def normal_map(buffers: Buffers, vertices: Any, faces: Any) -> Array:
     smooth = interpolate(buffers, faces, vertex_normals(vertices, faces))
     length = np.linalg.norm(smooth, axis=-1, keepdims=True)
     return np.divide(smooth, length, out=np.zeros_like(smooth), where=length > 0)
-
-
-_LINEAR = np.where(
-    np.arange(256) <= 10, np.arange(256) / 255 / 12.92, ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4
-).astype(np.float32)
-_grid = np.arange(4096) / 4095
-_SRGB = np.where(_grid <= 0.0031308, _grid * 12.92, 1.055 * _grid ** (1 / 2.4) - 0.055).astype(np.float32) * 255
 
 
 def draw(
@@ -145,12 +149,11 @@ def draw(
     offset = (n - 1) / 2  # the centre of an n × n block of samples is the centre of the pixel
     cx, cy = camera.cx * n + offset, camera.cy * n + offset
     fine = Camera(camera.fx * n, camera.fy * n, cx, cy, camera.width * n, camera.height * n)
-    buffers = rasterise(scene.vertices, scene.faces, fine, near=near, cull=cull)
+    keys, homogeneous = visibility(scene.vertices, scene.faces, fine, near=near, cull=cull)
     _resolve(
         n,
-        buffers.face,
-        buffers.depth,
-        buffers.barycentric,
+        keys,
+        homogeneous,
         scene.faces,
         scene.first_face,
         scene.normals,
@@ -161,8 +164,8 @@ def draw(
         scene.colours,
         _rig(light),
         np.array([fine.fx, fine.fy, fine.cx, fine.cy]),
-        _LINEAR,
-        _SRGB,
+        LINEAR,
+        SRGB,
         drawing.colour,
         drawing.coverage,
         drawing.mesh,
@@ -213,7 +216,7 @@ def _scene(meshes: Sequence[Mesh]) -> _Scene:
         vertices=_stack([m.vertices for m in checked]),
         faces=_stack([m.faces + start for m, start in zip(checked, vertex_start, strict=False)]),
         first_face=np.cumsum([0, *[len(m.faces) for m in checked]]),
-        normals=_stack([_vertex_normals(m.vertices, m.faces) for m in checked]),
+        normals=_stack([compiled_vertex_normals(m.vertices, m.faces) for m in checked]),
         uv=_stack(uv) if uv else np.zeros((1, 2), np.float32),
         uv_faces=_stack(uv_faces),
         texels=_stack(texels) if texels else np.zeros((1, 3), np.uint8),
@@ -231,16 +234,16 @@ def _linear_colours(colours: Sequence[Sequence[float]]) -> Array:
     srgb = np.asarray(colours, np.float64)
     if srgb.shape != (len(colours), 3) or srgb.min() < 0 or srgb.max() > 1:
         raise InputError(f"colours {colours}; expected red, green, blue in 0–1 for each mesh")
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    return linear(srgb)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _shade(
     f: int,
     mesh: int,
-    b0: float,
-    b1: float,
-    b2: float,
+    b0: Any,  # float32
+    b1: Any,
+    b2: Any,
     ray_x: float,
     ray_y: float,
     faces: Array,
@@ -251,7 +254,7 @@ def _shade(
     atlas: Array,
     colours: Array,
     rig: Array,
-    linear: Array,
+    to_linear: Array,
 ) -> tuple[float, float, float]:
     """Linear RGB of one sample."""
     i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
@@ -282,22 +285,22 @@ def _shade(
     ya, yb = first + max(y0, 0) * width, first + min(y0 + 1, height - 1) * width
     w00, w01, w10, w11 = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
     red = (
-        w00 * linear[texels[ya + xa, 0]]
-        + w01 * linear[texels[ya + xb, 0]]
-        + w10 * linear[texels[yb + xa, 0]]
-        + w11 * linear[texels[yb + xb, 0]]
+        w00 * to_linear[texels[ya + xa, 0]]
+        + w01 * to_linear[texels[ya + xb, 0]]
+        + w10 * to_linear[texels[yb + xa, 0]]
+        + w11 * to_linear[texels[yb + xb, 0]]
     )
     green = (
-        w00 * linear[texels[ya + xa, 1]]
-        + w01 * linear[texels[ya + xb, 1]]
-        + w10 * linear[texels[yb + xa, 1]]
-        + w11 * linear[texels[yb + xb, 1]]
+        w00 * to_linear[texels[ya + xa, 1]]
+        + w01 * to_linear[texels[ya + xb, 1]]
+        + w10 * to_linear[texels[yb + xa, 1]]
+        + w11 * to_linear[texels[yb + xb, 1]]
     )
     blue = (
-        w00 * linear[texels[ya + xa, 2]]
-        + w01 * linear[texels[ya + xb, 2]]
-        + w10 * linear[texels[yb + xa, 2]]
-        + w11 * linear[texels[yb + xb, 2]]
+        w00 * to_linear[texels[ya + xa, 2]]
+        + w01 * to_linear[texels[ya + xb, 2]]
+        + w10 * to_linear[texels[yb + xa, 2]]
+        + w11 * to_linear[texels[yb + xb, 2]]
     )
     return red * intensity, green * intensity, blue * intensity
 
@@ -305,9 +308,8 @@ def _shade(
 @njit(cache=True, nogil=True, error_model="numpy")
 def _resolve(
     n: int,
-    face: Array,
-    depth: Array,
-    barycentric: Array,
+    keys: Array,
+    homogeneous: Array,
     faces: Array,
     first_face: Array,
     normals: Array,
@@ -318,7 +320,7 @@ def _resolve(
     colours: Array,
     rig: Array,
     camera: Array,
-    linear: Array,
+    to_linear: Array,
     srgb: Array,
     colour_out: Array,
     coverage_out: Array,
@@ -331,9 +333,10 @@ def _resolve(
             nearest, farthest = np.inf, 0.0
             for dy in range(n):
                 for dx in range(n):
-                    if face[y * n + dy, x * n + dx] >= 0:
+                    key = keys[y * n + dy, x * n + dx]
+                    if key != EMPTY:
                         covered += 1
-                        z = depth[y * n + dy, x * n + dx]
+                        z = depth_of(key)
                         nearest, farthest = min(nearest, z), max(farthest, z)
             if covered == 0:
                 continue
@@ -342,20 +345,21 @@ def _resolve(
             red, green, blue, done = 0.0, 0.0, 0.0, 0
             for s in range(n * n):
                 sy, sx = y * n + s // n, x * n + s % n
-                f = face[sy, sx]
-                if f < 0:
+                if keys[sy, sx] == EMPTY:
                     continue
+                f = face_of(keys[sy, sx])
                 mesh = 0
                 while f >= first_face[mesh + 1]:
                     mesh += 1
                 if done == 0:
                     mesh_out[y, x] = mesh
+                b0, b1, b2 = locate(homogeneous, faces[f, 0], faces[f, 1], faces[f, 2], sx, sy)
                 r, g, b = _shade(
                     f,
                     mesh,
-                    barycentric[sy, sx, 0],
-                    barycentric[sy, sx, 1],
-                    barycentric[sy, sx, 2],
+                    np.float32(b0),
+                    np.float32(b1),
+                    np.float32(b2),
                     (sx - camera[2]) / camera[0],
                     (sy - camera[3]) / camera[1],
                     faces,
@@ -366,7 +370,7 @@ def _resolve(
                     atlas,
                     colours,
                     rig,
-                    linear,
+                    to_linear,
                 )
                 red, green, blue = red + r, green + g, blue + b
                 done += 1
