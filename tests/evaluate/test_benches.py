@@ -21,7 +21,7 @@ def test_race_takes_medians_of_all():
     assert all(wall >= 0 and cpu >= 0 for wall, cpu in found.values())
 
 
-@pytest.mark.parametrize("name", ["kinematics", "render", "fit"])
+@pytest.mark.parametrize("name", ["kinematics", "render", "fit", "collision", "skeleton"])
 def test_one_flat_object(name, capsys):
     assert main(["bench", name, "--repeats", "1", "--json"]) == 0
     lines = capsys.readouterr().out.strip().splitlines()
@@ -36,6 +36,10 @@ def test_one_flat_object(name, capsys):
         assert figures["jacobian_difference_m_per_rad"] < 1e-6
     if name == "fit":
         assert figures["video_mpjpe_mm"] < 60
+    if name == "collision":
+        assert figures["pairs"] > figures["pairs_after_parts"] > 50
+    if name == "skeleton":
+        assert figures["ours_mpjpe_mm"] < 0.6 * figures["input_mpjpe_mm"]
     if name == "render":
         assert 20_000 < figures["covered_pixels"] < 400_000
 

@@ -73,3 +73,14 @@ def test_unknown_names_are_refused():
         skeletons.get("smpl25")
     with pytest.raises(InputError, match="left_hip"):
         skeletons.get("coco17").index("pelvis")
+
+
+def test_vnect_is_the_published_choice_of_28():
+    vnect, every = skeletons.get("vnect21"), skeletons.get("3dhp28")
+    published = [8, 6, 15, 16, 17, 10, 11, 12, 24, 25, 26, 19, 20, 21, 5, 4, 7, 18, 13, 28, 23]  # counted from 1
+    assert [every.joint_names[i - 1] for i in published] == list(vnect.joint_names)
+    assert vnect.parents == (16, 15, 1, 2, 3, 1, 5, 6, 14, 8, 9, 14, 11, 12, -1, 14, 1, 4, 7, 10, 13)
+    a, b = skeletons.mapping("3dhp28", "vnect21")
+    assert b.tolist() == list(range(21))
+    assert (a + 1).tolist() == published
+    assert "head" not in {vnect.joint_names[i] for i in skeletons.mapping("vnect21", "smplx55")[0]}

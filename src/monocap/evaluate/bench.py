@@ -9,9 +9,13 @@ from pathlib import Path
 from monocap.errors import InputError
 from monocap.evaluate.bench_bodies import bench_bodies
 from monocap.evaluate.bench_capture import bench_capture
+from monocap.evaluate.bench_collision import bench_collision
 from monocap.evaluate.bench_fit import bench_fit
 from monocap.evaluate.bench_kinematics import bench_kinematics
 from monocap.evaluate.bench_render import bench_render
+from monocap.evaluate.bench_skeleton import bench_skeleton
+from monocap.evaluate.bench_smplifyx import bench_smplifyx
+from monocap.evaluate.bench_synth import bench_synth
 from monocap.evaluate.stopwatch import Figures
 from monocap.pipeline.settings import Preset
 
@@ -20,7 +24,8 @@ EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "demo.mp4"
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """``repeats`` of which the median is taken; ``source`` video and ``preset`` only for ``capture``."""
+    """``repeats`` of which the median is taken (``smplifyx``, ``lbfgs``: so many pictures); ``source`` video and
+    ``preset`` only for ``capture``."""
 
     repeats: int = 3
     source: Path | None = None
@@ -34,12 +39,23 @@ def _capture(options: BenchOptions) -> Figures:
     return bench_capture(path, options.preset, options.repeats)
 
 
+def _lbfgs(options: BenchOptions) -> Figures:
+    from monocap.evaluate.bench_lbfgs import bench_lbfgs  # needs torch
+
+    return bench_lbfgs(options.repeats)
+
+
 BENCHES: dict[str, Callable[[BenchOptions], Figures]] = {
     "capture": _capture,
     "kinematics": lambda options: bench_kinematics(options.repeats),
     "bodies": lambda options: bench_bodies(options.repeats),
     "render": lambda options: bench_render(options.repeats),
+    "synth": lambda options: bench_synth(options.repeats),
     "fit": lambda options: bench_fit(options.repeats),
+    "smplifyx": lambda options: bench_smplifyx(options.repeats),
+    "collision": lambda options: bench_collision(options.repeats),
+    "skeleton": lambda options: bench_skeleton(options.repeats),
+    "lbfgs": _lbfgs,
 }
 
 

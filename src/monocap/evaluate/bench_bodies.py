@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from monocap import skeletons
 from monocap.bodies import BodyModel, load_body
 from monocap.bodies.store import open_converted, save_converted
-from monocap.evaluate.stopwatch import Figures, milliseconds, race
+from monocap.evaluate.stopwatch import Figures, milliseconds, one_torch_thread, race
 from monocap.types import Array
 
 BATCHES = (1, 64)
@@ -42,7 +42,7 @@ def bench_bodies(repeats: int) -> Figures:
     """
     figures: Figures = {"repeats": repeats}
     rng = np.random.default_rng(2)
-    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1), _one_torch_thread():
+    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1), one_torch_thread():
         path = Path(folder) / "SMPLX_NEUTRAL.npz"
         np.savez(path, allow_pickle=False, **_smplx_sized(rng))
         body = load_body(path)
@@ -150,18 +150,3 @@ def _smplx(path: Path) -> _Smplx | None:
         return _Smplx(path)
     except ImportError:  # torch or smplx is not installed
         return None
-
-
-@contextlib.contextmanager
-def _one_torch_thread() -> Any:
-    try:
-        import torch
-    except ImportError:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

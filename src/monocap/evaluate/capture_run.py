@@ -53,15 +53,22 @@ def capture_sample(engine: CaptureEngine, sample: Sample) -> Captured:
     image = sample.read_image()
     height, width = image.shape[:2]
     camera, _ = camera_of(sample, width, height, engine.settings)
-    crops = PHOTO_CROPS[engine.settings.preset]
-    found = find_person_keypoints(image, detector=engine.detector, blazepose=engine.network, jittered=crops)
-    if sample.box is not None and (found is None or _overlap(found, sample.box) < _SAME):
-        found = _at_box(engine, image, sample.box, crops) or found
+    found = sample_keypoints(engine, sample, image)
     if found is None:
         return Captured(None, None, camera)
     found = replace(found, mask=None)
     turned = turn_to_camera(found.points3d, found.points2d, camera)
     return Captured(replace(found, points3d=turned), engine.fit_still(found, camera), camera)
+
+
+def sample_keypoints(engine: CaptureEngine, sample: Sample, image: Array) -> Keypoints | None:
+    """What the keypoint network says of the person that ``sample`` is about, in its picture ``image``; None if nobody
+    is found there."""
+    crops = PHOTO_CROPS[engine.settings.preset]
+    found = find_person_keypoints(image, detector=engine.detector, blazepose=engine.network, jittered=crops)
+    if sample.box is not None and (found is None or _overlap(found, sample.box) < _SAME):
+        found = _at_box(engine, image, sample.box, crops) or found
+    return found
 
 
 def _overlap(keypoints: Keypoints, box: Array) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from statistics import median
 from typing import Any
 
@@ -44,3 +45,19 @@ def milliseconds(times: Mapping[str, tuple[float, float]], per: int = 1) -> Figu
         figures[f"{name}_wall_ms"] = round(1e3 * wall / per, 5)
         figures[f"{name}_cpu_ms"] = round(1e3 * cpu / per, 5)
     return figures
+
+
+@contextlib.contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """torch, if it is installed, computes with one thread inside."""
+    try:
+        import torch
+    except ImportError:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,7 +1,8 @@
 """The tables: joints in order, parent of each by name, edges to draw, and names that mean something else elsewhere.
 
-Sources: smplx (kinematic tree and joint order), COCO keypoint challenge, OpenPose BODY_25, MediaPipe Pose
-(BlazePose, 33 landmarks), iBUG's 68 points of the face, Human3.6M in the order of 17 joints with the right leg first.
+Sources: smplx (kinematic tree and joint order), COCO keypoint challenge, OpenPose BODY_25 and BODY_25B, Halpe-FullBody,
+MediaPipe Pose (BlazePose, 33 landmarks), iBUG's 68 points of the face, Human3.6M in the order of 17 joints with the
+right leg first.
 """
 
 from __future__ import annotations
@@ -140,6 +141,19 @@ _3DHP28_TREE = {
     **_sides({"clavicle": "=spine4", "shoulder": "clavicle", "elbow": "shoulder", "wrist": "elbow", "hand": "wrist"}),
     **_sides({"hip": "=pelvis", "knee": "hip", "ankle": "knee", "foot": "ankle", "toe": "foot"}),
 }
+# VNect's 21 joints, out of the 28: the pelvis, which the others hang on, comes fifteenth.
+_VNECT21 = (
+    *("head_top", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
+    *("right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "pelvis", "spine", "head"),
+    *("right_hand", "left_hand", "right_toe", "left_toe"),
+)
+_VNECT21_TREE = {
+    **{"spine": "pelvis", "neck": "spine", "head": "neck", "head_top": "head"},
+    **_sides({"shoulder": "=neck", "elbow": "shoulder", "wrist": "elbow", "hand": "wrist"}),
+    **_sides({"hip": "=pelvis", "knee": "hip", "ankle": "knee", "toe": "ankle"}),
+}
+# Places of these two only, whose names mean others elsewhere.
+_3DHP_MEANS = {name: (f"3dhp_{name}",) for name in ("spine", "head", *_both("hand", "toe"))}
 _3DHP17 = (
     *("head_top", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
     *("right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "root", "spine", "head"),
@@ -192,6 +206,12 @@ _HAND21 = (
 _FEET6 = tuple(f"{side}_{name}" for side in ("left", "right") for name in ("big_toe", "small_toe", "heel"))
 _COCO133 = (*_COCO, *_FEET6, *_FACE68, *(f"{side}_{name}" for side in ("left", "right") for name in _HAND21))
 
+# Halpe (AlphaPose): COCO's 17, the top of the head, neck, middle of the hips, feet; with face and hands 136.
+_HALPE26 = (*_COCO, "head_top", "neck", "mid_hip", *_both("big_toe", "small_toe", "heel"))
+_HALPE136 = (*_HALPE26, *_FACE68, *(f"{side}_{name}" for side in ("left", "right") for name in _HAND21))
+# OpenPose's experimental BODY_25B: COCO's 17, the head's two ends, feet.
+_OPENPOSE25B = (*_COCO, "upper_neck", "head_top", *_FEET6)
+
 # SMPL-X's 21 points on the skin, in smplx's order, behind its 55 joints. Its eyes are eyeball centres; the
 # points called reye and leye there lie on the surface of the eyeballs and are what 2D keypoints mark.
 _SKIN21 = (
@@ -225,6 +245,7 @@ _MANO_TREE = {
 _FLAME73 = ("root", "neck", "jaw", "left_eye", "right_eye", *_LANDMARKS51, *_CONTOUR17)
 _FLAME_TREE = {"neck": "root", "jaw": "neck", "left_eye": "neck", "right_eye": "neck"}
 _FLAME_MEANS = {f"{side}_eye": (f"{side}_eyeball", f"{side}_eye") for side in ("left", "right")}
+_FOOT_EDGES = _edges(("ankle", "heel"), ("ankle", "big_toe"), ("big_toe", "small_toe"))
 # OpenPose's body, both hands, face without and with contour: what SMPLify-X fits. A hand's root is the wrist.
 _OPENPOSE_HANDS = tuple(f"{side}_{name}" for side in ("left", "right") for name in _HAND21)
 _OPENPOSE135 = (*_OPENPOSE, *_OPENPOSE_HANDS, *_LANDMARKS51, *_CONTOUR17)
@@ -268,9 +289,9 @@ SKELETONS: dict[str, Table] = {
         _3DHP28,
         _3DHP28_TREE,
         (),
-        dict.fromkeys(("spine", "spine2", "spine3", "spine4", "head", "left_hand", "right_hand"), ())
-        | {f"{side}_{name}": () for side in ("left", "right") for name in ("clavicle", "foot", "toe")},
+        dict.fromkeys(("spine2", "spine3", "spine4", *_both("clavicle", "foot")), ()) | _3DHP_MEANS,
     ),
+    "vnect21": (_VNECT21, _VNECT21_TREE, (), _3DHP_MEANS),
     "3dhp17": (_3DHP17, _3DHP17_TREE, (), {"root": ("pelvis",), "spine": (), "head": ()}),
     "lsp14": ((*_LSP, "neck", "head_top"), _LSP_TREE, (*_LIMB_EDGES, ("neck", "head_top"), *_GIRDLES), {}),
     "spin24": (
@@ -279,6 +300,9 @@ SKELETONS: dict[str, Table] = {
         (*_LIMB_EDGES, *_GIRDLES, ("neck", "head_top")),
         dict.fromkeys(("thorax", "spine", "jaw", "head"), ()),
     ),
+    "openpose25b": (_OPENPOSE25B, {}, (*_LIMB_EDGES, *_GIRDLES, *_FOOT_EDGES), {"upper_neck": ("neck",)}),
+    "halpe26": (_HALPE26, {}, (*_LIMB_EDGES, *_GIRDLES, *_FOOT_EDGES), _OPENPOSE_MEANS),
+    "halpe136": (_HALPE136, {}, (*_LIMB_EDGES, *_GIRDLES, *_FOOT_EDGES), _OPENPOSE_MEANS),
     "openpose18": (_OPENPOSE18, {}, (*_LIMB_EDGES, *_GIRDLES, ("neck", "nose")), {}),
     "mpii16": (_MPII, _MPII_TREE, (), {"upper_neck": ("neck",), "thorax": ()}),
     "posetrack17": (_POSETRACK, {}, (*_LIMB_EDGES, *_GIRDLES), {"head_bottom": ("neck",)}),
