@@ -24,6 +24,7 @@ from monocap.data import (
     posetrack,
     real3d,
     spin,
+    synthetic,
     threedpw,
 )
 from monocap.data.dataset import Collection
@@ -138,6 +139,13 @@ KINDS: tuple[Kind, ...] = (
     Kind("bedlam", bedlam.INFO, _npz_with("imgname", "pose_cam", "trans_cam"), bedlam.read_bedlam, "SCENE.npz"),
     Kind("spin-npz", spin.INFO, _npz_with("imgname", "center", "scale"), spin.read_spin, "an npz of SPIN's kind"),
     Kind("amass", amass.INFO, _npz_with("poses", "trans", "betas"), amass.read_amass, "SUBSET/SUBJECT/*.npz"),
+    Kind(
+        "synth",
+        synthetic.INFO,
+        synthetic.is_synthetic,
+        synthetic.read_synthetic,
+        "index.json and synth-*.tar of monocap synth render",
+    ),
     Kind("folder", None, lambda p: p.is_dir() or p.suffix == ".json", folder.read_folder, f"{folder.FILE} or pictures"),
 )
 

@@ -3,7 +3,7 @@
 World orientations are carried over, not local ones: W_target = W_source · F⁻¹ · C. F is the frame of the source
 joint at rest; C turns the target's bone at rest into the source's (shortest arc), so that limbs point where the
 performer's did although a rest pose has spread legs or hanging arms. What a rig lacks is shared out: spine joints by
-interpolation (rigs.toml), collars by a share of the arm's swing, half of the hand's twist to the forearm.
+interpolation (rigs.toml), collars by a share of the arm's swing; elbow and wrist share the turn of the palm.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from monocap.bodies import BodyModel
 from monocap.data.mocap.clip import MocapClip
 from monocap.data.mocap.rigs import BODY22, Rig, leg_length, recognise, rest_vector
 from monocap.geometry import kinematics, rotations
+from monocap.geometry.twist import share_forearm_twist
 from monocap.skeletons import get
 from monocap.types import Array
 
@@ -96,16 +97,16 @@ def retarget(clip: MocapClip, body: BodyModel, rig: Rig | None = None, fps: floa
         mean = turned[0] if len(turned) == 1 else rotations.project_to_so3(np.mean(turned, axis=0))
         world[:, j] = mean @ fix[j]
     _share_collars(world, clip, rig)
-    _share_twist(world)
     local = world.copy()
     for j in range(1, 22):
         local[:, j] = np.swapaxes(world[:, PARENTS[j]], -1, -2) @ world[:, j]
     pose = rotations.matrix_to_axis_angle(local)
+    body_pose = share_forearm_twist(pose[:, 1:].reshape(-1, 63), rest)
     places = np.stack([positions[:, clip.index(rig.joints[name][-1])] for name in BODY22], axis=1)
     legs = sum(float(np.linalg.norm(rest[i] - rest[PARENTS[i]])) for i in (4, 5, 7, 8)) / 2
     root = places[:, 0] * legs / leg_length(clip, rig)
     error = compare(local, rest, places, world)
-    return Retargeted(clip.name, rig.name, pose[:, 0], pose[:, 1:].reshape(-1, 63), root - rest[0], float(fps), error)
+    return Retargeted(clip.name, rig.name, pose[:, 0], body_pose, root - rest[0], float(fps), error)
 
 
 def rest_alignment(clip: MocapClip, rig: Rig, rest: Array) -> Array:
@@ -163,16 +164,6 @@ def _share_collars(world: Array, clip: MocapClip, rig: Rig) -> None:
         arm = np.swapaxes(chest, -1, -2) @ world[:, shoulder] @ np.array([x, 0.0, 0.0])
         swing = rotations.rotation_between(np.broadcast_to(np.array([x, 0.0, 0.0]), arm.shape), arm)
         world[:, collar] = chest @ rotations.axis_angle_to_matrix(COLLAR_SHARE * rotations.matrix_to_axis_angle(swing))
-
-
-def _share_twist(world: Array) -> None:
-    """Half of the hand's twist about the forearm goes to the forearm, where skin models expect it."""
-    for side in ("left", "right"):
-        elbow, wrist = BODY22.index(f"{side}_elbow"), BODY22.index(f"{side}_wrist")
-        turn = rotations.matrix_to_quaternion(np.swapaxes(world[:, elbow], -1, -2) @ world[:, wrist])
-        half = np.zeros((len(turn), 3))
-        half[:, 0] = np.arctan2(turn[:, 1], turn[:, 0])  # half the twist angle about x
-        world[:, elbow] = world[:, elbow] @ rotations.axis_angle_to_matrix(half)
 
 
 def compare(local: Array, rest: Array, places: Array, world: Array) -> RetargetError:
