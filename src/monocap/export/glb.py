@@ -1,7 +1,8 @@
 """A `Motion` as one GLB file: every person a skinned, animated body that viewers, engines and Blender open.
 
 The body's shape is baked into the rest mesh, linear blend skinning carries the pose; pose-dependent correctives of
-official SMPL files cannot be expressed in glTF and are left out, as are expressions. Axes are glTF's own: metres,
+official SMPL files cannot be expressed in glTF and are left out. Faces that were captured are morph targets under
+ARKit's names, on the open body; jaw and eyes then rest, since the shapes move them. Axes are glTF's own: metres,
 right-handed, y up, as in monocap's world frame.
 
 Who is not there is not shown: the node that holds a person's joints is scaled to nothing, which is what glTF 2.0 offers
@@ -21,12 +22,15 @@ import numpy as np
 import pygltflib as gl
 from PIL import Image
 
+from monocap.bodies import BodyModel
+from monocap.bodies.arkit import arkit_shapes
 from monocap.errors import InputError, MediaError
+from monocap.export.faces import face_weights
 from monocap.export.gltf import Parts, animate, channel, key_times, write_container
 from monocap.export.person import PersonClip, SkinnedBody, even_times, person_clip, present, shown
 from monocap.export.skin import skin_texture
 from monocap.render import person_colour, vertex_normals
-from monocap.types import Array, Motion
+from monocap.types import ARKIT, Array, Motion
 
 Texture = str | os.PathLike[str] | bytes | np.ndarray
 
@@ -65,12 +69,14 @@ def write_glb(
         image = _image_bytes(skin_texture(body) if texture is None else texture)
         surface = _Surface.of(body)
         shared = _shared_accessors(parts, surface)
+        faces = _faces(parts, motion, body, surface)
         materials: dict[Any, int] = {}
         for p, clip in clips.items():
             key = "skin" if image else person_colour(clip.track_id)
             if key not in materials:
                 materials[key] = _material(parts, image, person_colour(clip.track_id))
-            scene_nodes += _person(parts, clip, motion.betas[p], body, surface, shared, materials[key])
+            face = None if faces is None else _weights(motion, p, clip, faces)
+            scene_nodes += _person(parts, clip, motion.betas[p], body, surface, shared, materials[key], face)
     extras = {"body_model": motion.body_model, "fps": float(motion.fps), "people": len(clips)}
     write_container(path, parts, scene_nodes, extras)
 
@@ -126,6 +132,35 @@ def _shared_accessors(parts: Parts, surface: _Surface) -> dict[str, int]:
     return shared
 
 
+@dataclass(frozen=True)
+class _Faces:
+    """Morph targets: accessor of each shape, shared by all people, and its name."""
+
+    targets: list[int]
+    names: tuple[str, ...]
+
+
+def _faces(parts: Parts, motion: Motion, body: SkinnedBody, surface: _Surface) -> _Faces | None:
+    """The open body's face shapes, if the motion holds weights of them."""
+    if motion.arkit is None or not isinstance(body, BodyModel) or body.name != "open":
+        return None
+    shapes = arkit_shapes(body)
+    targets = []
+    for name in shapes.names:
+        ids, offset = shapes.of(name)
+        moved = np.full(shapes.count, -1)
+        moved[ids] = np.arange(len(ids))
+        own = moved[surface.source]
+        rows = np.flatnonzero(own >= 0)
+        targets.append(parts.sparse(rows, offset[own[rows]], len(surface.source)))
+    return _Faces(targets, shapes.names)
+
+
+def _weights(motion: Motion, person: int, clip: PersonClip, faces: _Faces) -> tuple[_Faces, Array]:
+    """Weights (K,52), 0–1, at the clip's moments."""
+    return faces, face_weights(motion, person, clip.times)[:, [ARKIT.index(name) for name in faces.names]]
+
+
 def _person(
     parts: Parts,
     clip: PersonClip,
@@ -134,6 +169,7 @@ def _person(
     surface: _Surface,
     shared: dict[str, int],
     material: int,
+    face: tuple[_Faces, Array] | None = None,
 ) -> list[int]:
     """Append one person; returns the two nodes that belong to the scene."""
     gltf, label = parts.gltf, f"person_{clip.track_id:02d}"
@@ -147,10 +183,21 @@ def _person(
         **{name: index for name, index in shared.items() if name != "indices"},
     }
     primitive = gl.Primitive(attributes=gl.Attributes(**mesh_attributes), indices=shared["indices"], material=material)
-    gltf.meshes.append(gl.Mesh(name=f"{label}_body", primitives=[primitive]))
-
+    mesh = gl.Mesh(name=f"{label}_body", primitives=[primitive])
     visible = shown(clip)
-    rotations, pelvis = clip.local[visible][..., [1, 2, 3, 0]], clip.pelvis[visible]
+    local = clip.local[visible]
+    weights = np.zeros((0, 0), np.float32)
+    if face is not None:
+        shapes, weights = face[0], face[1][visible]
+        primitive.targets = [gl.Attributes(POSITION=target) for target in shapes.targets]
+        mesh.weights = weights[0].tolist()
+        mesh.extras = {"targetNames": list(shapes.names)}
+        still = [j for j, name in enumerate(clip.joint_names) if name in ("jaw", "left_eye", "right_eye")]
+        local = local.copy()
+        local[:, still] = (1.0, 0.0, 0.0, 0.0)
+    gltf.meshes.append(mesh)
+
+    rotations, pelvis = local[..., [1, 2, 3, 0]], clip.pelvis[visible]
     offsets = clip.offsets
     first = len(gltf.nodes) + 1
     children: list[list[int]] = [[] for _ in parents]
@@ -178,6 +225,9 @@ def _person(
     # a skinned mesh stands in its joints' frame whatever its own node says, so the node belongs to the scene's root
     mesh_node = parts.node(name=f"{label}_body", mesh=len(gltf.meshes) - 1, skin=len(gltf.skins) - 1)
     animate(parts, clip.times[visible], {first: pelvis}, dict(enumerate(rotations.swapaxes(0, 1), start=first)))
+    if face is not None:
+        keys = clip.times[visible] if visible.sum() > 1 else np.zeros(1)
+        channel(parts, mesh_node, "weights", parts.accessor(key_times(keys), bounds=True), weights.reshape(-1))
     _show(parts, person, clip.times, visible)
     return [person, mesh_node]
 

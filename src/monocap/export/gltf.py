@@ -52,6 +52,32 @@ class Parts:
         )
         return len(self.gltf.accessors) - 1
 
+    def sparse(self, rows: Array, values: Array, count: int) -> int:
+        """An accessor of ``count`` vectors (3,) that are zero but for ``values`` (n,3) in ascending ``rows`` (n,)."""
+        low = np.minimum(values.min(axis=0, initial=0.0), 0.0) if len(rows) < count else values.min(axis=0)
+        high = np.maximum(values.max(axis=0, initial=0.0), 0.0) if len(rows) < count else values.max(axis=0)
+        sparse = None
+        if len(rows):
+            small = count <= 65535
+            indices = gl.AccessorSparseIndices(
+                bufferView=self.view(rows.astype(np.uint16 if small else np.uint32).tobytes()),
+                componentType=gl.UNSIGNED_SHORT if small else gl.UNSIGNED_INT,
+            )
+            stored = gl.AccessorSparseValues(bufferView=self.view(values.astype(np.float32).tobytes()))
+            sparse = gl.Sparse(count=len(rows), indices=indices, values=stored)
+        self.gltf.accessors.append(
+            gl.Accessor(
+                byteOffset=None,
+                componentType=gl.FLOAT,
+                count=count,
+                type=gl.VEC3,
+                min=low.astype(np.float32).tolist(),
+                max=high.astype(np.float32).tolist(),
+                sparse=sparse,
+            )
+        )
+        return len(self.gltf.accessors) - 1
+
     def node(self, **fields: Any) -> int:
         self.gltf.nodes.append(gl.Node(**fields))
         return len(self.gltf.nodes) - 1

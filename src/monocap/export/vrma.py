@@ -5,7 +5,9 @@ bone lengths, feet on y = 0; rotations on all bones, translation on the hips onl
 roughly, so its arms, fingers and legs are turned straight first, and the turns taken out of the rotations: joints then
 still stand exactly where the motion has them. Receivers scale the hips' path by their own height.
 
-Eyes are left out (the specification forbids animating them; it has lookAt instead), as are expressions.
+Eyes are left out (the specification forbids animating them; it has lookAt instead). A face that was captured becomes
+expressions, VRM's presets and ARKit's names as custom ones: each the x of a node's translation. The jaw then rests,
+since expressions move it.
 Source: https://github.com/vrm-c/vrm-specification, VRMC_vrm_animation-1.0.
 """
 
@@ -15,6 +17,7 @@ import os
 
 import numpy as np
 
+from monocap.export.faces import face_weights, vrm_presets
 from monocap.export.gltf import Parts, animate, write_container
 from monocap.export.person import PersonClip, SkinnedBody, even_times, person_clip, shown
 from monocap.geometry.rotations import (
@@ -23,7 +26,7 @@ from monocap.geometry.rotations import (
     quaternion_multiply,
     rotation_between,
 )
-from monocap.types import Array, Motion
+from monocap.types import ARKIT, Array, Motion
 
 EXTENSION = "VRMC_vrm_animation"
 _TRUNK = {
@@ -72,12 +75,23 @@ def write_vrma(
         place = hips_rest if j == 0 else offsets[j]
         parts.node(name=BONES[clip.joint_names[j]], translation=place.tolist(), children=children)
     rotations = {number[j]: local[keys][:, j][:, [1, 2, 3, 0]] for j in joints}
-    animate(parts, clip.times[keys], {0: clip.pelvis[keys]}, rotations)
+    faces, moved = {}, {}
+    if motion.arkit is not None:
+        weights = face_weights(motion, person, clip.times[keys])
+        if "jaw" in clip.joint_names:
+            rotations[number[clip.joint_names.index("jaw")]] = np.tile([0.0, 0.0, 0.0, 1.0], (len(weights), 1))
+        for kind, values in (("preset", vrm_presets(weights)), ("custom", dict(zip(ARKIT, weights.T, strict=True)))):
+            for name, value in values.items():
+                node = parts.node(name=name, translation=[0.0, 0.0, 0.0])
+                faces.setdefault(kind, {})[name] = {"node": node}
+                moved[node] = value[:, None] * np.array([1.0, 0.0, 0.0])
+    animate(parts, clip.times[keys], {0: clip.pelvis[keys], **moved}, rotations)
     bones = {BONES[clip.joint_names[j]]: {"node": number[j]} for j in joints}
     parts.gltf.extensionsUsed = [EXTENSION]
-    parts.gltf.extensions = {EXTENSION: {"specVersion": "1.0", "humanoid": {"humanBones": bones}}}
+    extension = {"specVersion": "1.0", "humanoid": {"humanBones": bones}}
+    parts.gltf.extensions = {EXTENSION: {**extension, "expressions": faces} if faces else extension}
     extras = {"body_model": motion.body_model, "fps": float(motion.fps), "track_id": clip.track_id}
-    write_container(path, parts, [0], extras)
+    write_container(path, parts, [0, *moved], extras)
 
 
 def t_pose(clip: PersonClip) -> Array:

@@ -73,11 +73,12 @@ def pose_from_hints(skeleton: Skeleton, prior: PosePrior, hints: Array, betas: A
 def translation_from_keypoints(points: Array, keypoints: Array, weight: Array, K: Array) -> Array:
     """Translation (T,3) that best projects ``points`` (T,N,3) m onto ``keypoints`` (T,N,2) px: linear least squares.
 
+    ``K`` (3,3) or (T,3,3) px.
     Collinearity x − c = f X / Z is linear in the translation once multiplied by Z; weights (T,N) are confidences.
     The depth is kept in front of the camera.
     """
-    fx, fy = K[0, 0], K[1, 1]
-    u, v = keypoints[..., 0] - K[0, 2], keypoints[..., 1] - K[1, 2]
+    fx, fy = K[..., 0, 0, None], K[..., 1, 1, None]
+    u, v = keypoints[..., 0] - K[..., 0, 2, None], keypoints[..., 1] - K[..., 1, 2, None]
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
     zero = np.zeros_like(u)
     rows = np.concatenate([np.stack([zero + fx, zero, -u], axis=-1), np.stack([zero, zero + fy, -v], axis=-1)], axis=1)

@@ -44,33 +44,51 @@ class Smoothness:
     def normal(self, at: Linearised) -> Coupling:
         frames = at.state.frames
         n = UNKNOWNS
-        gradient, hessian = np.zeros((frames, n)), np.zeros((frames, n, n))
-        first, second = np.zeros((max(frames - 1, 0), n, n)), np.zeros((max(frames - 2, 0), n, n))
         if frames < 3:
-            return Coupling(0.0, gradient, hessian, first, second)
+            return uncoupled(frames, n)
         weights = self.stencil()
         inverse = 1.0 / (self.acceleration * np.array([1.0, 1.0, self.depth_factor]))
         joints = (at.joints * inverse).reshape(frames, -1)
         jacobian = (at.d_joints * inverse[:, None]).reshape(frames, 3 * BODY_JOINTS, n)
-        residual = _second(joints, weights)
+        coupling = couple(joints, jacobian, weights)
         pose = at.state.body_pose[:, FREE_POSE] / self.angular
-        pose_residual = _second(pose, weights)
-        cost = 0.5 * float(np.sum(residual**2) + np.sum(pose_residual**2))
+        return couple_diagonal(coupling, pose, POSE, np.full(pose.shape[1], 1.0 / self.angular), weights)
 
-        back, back_pose = _adjoint(residual, weights), _adjoint(pose_residual, weights)
-        gradient += (np.swapaxes(jacobian, 1, 2) @ back[..., None])[..., 0]
-        gradient[:, POSE] += back_pose / self.angular
-        centre, one, two = _gram(weights)
-        transposed = np.swapaxes(jacobian, 1, 2)
-        hessian += centre[:, None, None] * (transposed @ jacobian)
-        first += one[:, None, None] * (transposed[:-1] @ jacobian[1:])
-        second += two[:, None, None] * (transposed[:-2] @ jacobian[2:])
-        index = np.arange(POSE.start, POSE.stop)
-        squared = 1.0 / self.angular**2
-        hessian[:, index, index] += squared * centre[:, None]
-        first[:, index, index] += squared * one[:, None]
-        second[:, index, index] += squared * two[:, None]
-        return Coupling(cost, gradient, hessian, first, second)
+
+def uncoupled(frames: int, n: int) -> Coupling:
+    """No coupling: of too few frames to have an acceleration."""
+    between = np.zeros((max(frames - 1, 0), n, n)), np.zeros((max(frames - 2, 0), n, n))
+    return Coupling(0.0, np.zeros((frames, n)), np.zeros((frames, n, n)), *between)
+
+
+def couple(values: Array, jacobian: Array, weights: Array) -> Coupling:
+    """½ Σ (second difference of ``values``)²: ``values`` (T,m), ``jacobian`` (T,m,n), stencil ``weights`` (T−2,3)."""
+    frames = len(values)
+    residual = _second(values, weights)
+    back = _adjoint(residual, weights)
+    transposed = np.swapaxes(jacobian, 1, 2)
+    gradient = (transposed @ back[..., None])[..., 0]
+    centre, one, two = _gram(weights)
+    return Coupling(
+        0.5 * float(np.sum(residual**2)),
+        gradient,
+        centre[:, None, None] * (transposed @ jacobian),
+        one[:, None, None] * (transposed[: frames - 1] @ jacobian[1:]),
+        two[:, None, None] * (transposed[: frames - 2] @ jacobian[2:]),
+    )
+
+
+def couple_diagonal(coupling: Coupling, values: Array, columns: slice, scale: Array, weights: Array) -> Coupling:
+    """``coupling``, written over, plus that of ``values`` (T,m) = ``scale`` (m,) × the unknowns in ``columns``."""
+    residual = _second(values, weights)
+    cost, gradient, hessian, first, second = coupling
+    gradient[:, columns] += _adjoint(residual, weights) * scale
+    centre, one, two = _gram(weights)
+    index = np.arange(columns.start, columns.stop)
+    hessian[:, index, index] += scale**2 * centre[:, None]
+    first[:, index, index] += scale**2 * one[:, None]
+    second[:, index, index] += scale**2 * two[:, None]
+    return Coupling(cost + 0.5 * float(np.sum(residual**2)), gradient, hessian, first, second)
 
 
 def _second(values: Array, weights: Array) -> Array:

@@ -7,15 +7,15 @@ time → one banded Cholesky factorisation. All in float64.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numba import njit
 from scipy.linalg import LinAlgError, solveh_banded
 
-from monocap.fitting.smoothness import Smoothness
+from monocap.fitting.smoothness import Coupling, Smoothness
 from monocap.fitting.state import UNKNOWNS, Linearised, PoseState, Skeleton, linearise
 from monocap.fitting.terms import Shape, Term
 from monocap.types import Array
@@ -158,27 +158,63 @@ def solve_window(
     tolerance: float = 1e-5,
 ) -> Outcome:
     """A run of consecutive frames, coupled by smoothness over time; betas fixed."""
-    at = linearise(skeleton, state)
-    normal, coupling = _normal(at, terms), smoothness.normal(at)
+
+    def evaluate(state: PoseState) -> tuple[_Normal, Coupling]:
+        at = linearise(skeleton, state)
+        return _normal(at, terms), smoothness.normal(at)
+
+    return Outcome(*descend_coupled(evaluate, state, _bounded, iterations, tolerance))
+
+
+class Steppable(Protocol):
+    """A state that moves by steps (T,n)."""
+
+    def step(self, delta: Array) -> Self: ...
+
+
+S = TypeVar("S", bound=Steppable)
+
+
+class FrameNormal(Protocol):
+    """What each frame has alone: ``cost`` (T,), ``gradient`` (T,n), ``hessian`` (T,n,n)."""
+
+    @property
+    def cost(self) -> Array: ...
+    @property
+    def gradient(self) -> Array: ...
+    @property
+    def hessian(self) -> Array: ...
+
+
+def descend_coupled(
+    evaluate: Callable[[S], tuple[FrameNormal, Coupling]],
+    state: S,
+    bounded: Callable[[Array], Array],
+    iterations: int,
+    tolerance: float,
+) -> tuple[S, Array]:
+    """Levenberg–Marquardt on frames that are coupled with the next two, by banded Cholesky; the cost (T,) of the frames
+    alone comes back with the state. ``bounded`` shortens a step (T,n)."""
+    normal, coupling = evaluate(state)
+    frames, n = normal.gradient.shape
     step = _Step(tolerance)
     for _ in range(iterations):
         diagonal = normal.hessian + coupling.hessian
         gradient = normal.gradient + coupling.gradient
-        banded = np.zeros((3 * UNKNOWNS, state.frames * UNKNOWNS))
-        _fill_banded(banded, _damped(diagonal, np.full(state.frames, step.damping)), coupling.next, coupling.after_next)
+        banded = np.zeros((3 * n, frames * n))
+        _fill_banded(banded, _damped(diagonal, np.full(frames, step.damping)), coupling.next, coupling.after_next)
         try:
             delta = -solveh_banded(banded, gradient.reshape(-1), lower=True, overwrite_ab=True, check_finite=False)
         except LinAlgError:
             step.refuse()
             continue
-        trial = state.step(_bounded(delta.reshape(state.frames, UNKNOWNS)))
-        at = linearise(skeleton, trial)
-        after, coupling_after = _normal(at, terms), smoothness.normal(at)
+        trial = state.step(bounded(delta.reshape(frames, n)))
+        after, coupling_after = evaluate(trial)
         if step.accepts(normal.cost.sum() + coupling.cost, after.cost.sum() + coupling_after.cost):
             state, normal, coupling = trial, after, coupling_after
         if step.done:
             break
-    return Outcome(state, normal.cost)
+    return state, normal.cost
 
 
 def _bounded(delta: Array) -> Array:

@@ -19,12 +19,16 @@ from monocap.types import Array
 
 @dataclass(frozen=True)
 class Rows:
-    """Weighted residuals (T,R), Jacobians by frame unknowns (T,R,63) and by betas (T,R,B) or None; ``cost`` (T,)."""
+    """Weighted residuals (T,R), Jacobians by frame unknowns (T,R,63) and by betas (T,R,B) or None; ``cost`` (T,).
+
+    ``columns``: which unknowns the Jacobian is by, where not by all.
+    """
 
     residual: Array
     jacobian: Array
     by_betas: Array | None
     cost: Array
+    columns: slice | None = None
 
 
 class Term(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,17 +13,20 @@ from numpy.typing import NDArray
 from monocap.bodies import BodyModel, load_body
 from monocap.errors import InputError, MediaError
 from monocap.fitting import Fitter
+from monocap.fitting.expressive import express
 from monocap.media.readers import Media
+from monocap.motion.faces import calm_face, calm_shapes
 from monocap.perception import BlazePose, Lifter, PeopleDetector, PeopleTracker, find_people_keypoints
 from monocap.perception.blazepose import SKELETON
 from monocap.perception.cleaning import clean
+from monocap.perception.parts import PartsFinder
 from monocap.pipeline.assemble import assemble
 from monocap.pipeline.cast import cast_of
 from monocap.pipeline.clock import Progress, StageClock, silent
 from monocap.pipeline.resume import Checkpoint
 from monocap.pipeline.settings import NETWORK, PHOTO_CROPS, CaptureSettings
 from monocap.pipeline.sightings import Sightings
-from monocap.types import BodyEstimate, Camera, Frame, Keypoints, Motion, Track
+from monocap.types import BodyEstimate, Camera, Frame, Keypoints, Motion, Parts, Track
 
 _FOLLOWED = 8  # people at a time
 _BETAS = 16  # official files have up to 300; one camera cannot tell the later ones
@@ -53,6 +56,8 @@ class CaptureEngine:
             self.detector = PeopleDetector()
             self.network = BlazePose(NETWORK[self.settings.preset])
             self.lifter = Lifter()
+            hands, face = self.settings.hands, self.settings.face
+            self.parts = PartsFinder(hands, face) if hands or face else None
 
     def capture(self, media: Media, progress: Progress = silent, checkpoint: Checkpoint | None = None) -> Motion:
         """Capture an opened photo or video. Nobody found is no error: the motion then holds no people.
@@ -73,12 +78,14 @@ class CaptureEngine:
         height, width = image.shape[:2]
         return self._still(image, self._camera(width, height, None))
 
-    def fit_still(self, keypoints: Keypoints, camera: Camera) -> BodyEstimate:
-        """The body of one picture (T = 1) from its keypoints, their 3D hints replaced by the lifter's."""
+    def fit_still(self, keypoints: Keypoints, camera: Camera, parts: Parts | None = None) -> BodyEstimate:
+        """The body of one picture (T = 1) from its keypoints, their 3D hints replaced by the lifter's, and from the
+        ``parts`` (1,…), hands and face, if they were looked for."""
         with self.clock.stage("lift"):
             lifted = self.lifter.lift(keypoints.points2d[None], camera, keypoints.points3d[None])[0]
         with self.clock.stage("fit"):
-            return self._fitter(camera).photo(replace(keypoints, points3d=lifted, mask=None))
+            estimate = self._fitter(camera).photo(replace(keypoints, points3d=lifted, mask=None))
+        return self._express(estimate, parts, camera, np.zeros(1))
 
     def _photo(self, media: Media) -> Motion:
         with self.clock.stage("decode"):
@@ -109,7 +116,9 @@ class CaptureEngine:
             )
         if not found:
             self.warnings.append("nobody found in the picture")
-        people = [(_still_track(i, one), self.fit_still(one, camera)) for i, one in enumerate(found)]
+        parts = self._parts(image, dict(enumerate(found)), new=True)
+        tracks = [_still_track(i, one, parts.get(i)) for i, one in enumerate(found)]
+        people = [(t, self.fit_still(one, camera, t.parts)) for t, one in zip(tracks, found, strict=True)]
         return assemble(self.body, camera, 1.0, np.zeros(1, np.int64), np.zeros(1), people)
 
     def _video(self, media: Media, progress: Progress, checkpoint: Checkpoint | None) -> Motion:
@@ -118,20 +127,25 @@ class CaptureEngine:
         limit = _FOLLOWED if most is None else min(most + _CANDIDATES, _FOLLOWED)
         every = int(np.clip(round(media.fps), *_DETECT_EVERY))
         tracker = PeopleTracker(self.detector, self.network, detect_every=every, limit=max(limit, most or 1))
-        sightings = Sightings(SKELETON)
+        sightings = Sightings(SKELETON, parts=self.parts is not None)
+        if self.parts is not None:
+            self.parts.forget()
         if checkpoint is not None and (saved := checkpoint.keypoints()) is not None:
             tracker.restore(_part(saved, "tracker."))
             sightings.restore(_part(saved, "sightings."))
+            if self.parts is not None:
+                self.parts.restore(_part(saved, "parts."))
             checkpoint.resumed_from = sightings.frames
         frames = media.frames(sightings.frames)
         while (frame := self._next(frames)) is not None:
             with self.clock.stage("keypoints"):
                 seen = tracker.step(frame.image)
-                sightings.add(frame.time, seen, tracker.looks())
+            parts = self._parts(frame.image, seen)
+            sightings.add(frame.time, seen, tracker.looks(), parts)
             progress("keypoints", sightings.frames, media.frame_count)
             if checkpoint is not None:
                 with self.clock.stage("checkpoint"):
-                    checkpoint.offer(partial(_state, tracker, sightings))
+                    checkpoint.offer(partial(_state, tracker, sightings, self.parts))
         count = sightings.frames
         if not count:
             raise MediaError(f"{media.path}: no frame could be decoded; is it a whole video file?")
@@ -171,8 +185,38 @@ class CaptureEngine:
             usable = replace(usable, points3d=lifted)
         with self.clock.stage("fit"):
             estimate = self._fitter(camera).video(usable, times, partial(progress, "fit"))
-            # In a blink the person was there, only the pose had to be bridged.
-            return replace(track, points3d=lifted), replace(estimate, valid=track.valid)
+        if track.parts is not None:
+            track = replace(track, parts=calm_shapes(track.parts, times))
+        estimate = self._express(estimate, track.parts, camera, times)
+        # In a blink the person was there, only the pose had to be bridged.
+        return replace(track, points3d=lifted), replace(estimate, valid=track.valid)
+
+    def _parts(self, image: NDArray[np.uint8], seen: Mapping[int, Keypoints], new: bool = False) -> dict[int, Parts]:
+        """Hands and faces of everybody seen in the next frame, or in a ``new`` picture, if they are wanted."""
+        if self.parts is None:
+            return {}
+        if new:
+            self.parts.forget()
+        with self.clock.stage("hands and face"):
+            return self.parts.step(image, seen)
+
+    def _express(
+        self, estimate: BodyEstimate, parts: Parts | None, camera: Camera, times: NDArray[np.float64]
+    ) -> BodyEstimate:
+        if parts is None:
+            return estimate
+        with self.clock.stage("fit hands and face"):
+            estimate = express(
+                self.body,
+                estimate,
+                parts,
+                camera,
+                times,
+                hands=self.settings.hands,
+                face=self.settings.face,
+                smooth=self.settings.smooth,
+            )
+            return calm_face(estimate, times, self.settings.smooth)
 
     def _next(self, frames: Iterator[Frame]) -> Frame | None:
         with self.clock.stage("decode"):
@@ -182,9 +226,11 @@ class CaptureEngine:
         return Fitter(self.body, camera, self.settings.fit_options)
 
 
-def _state(tracker: PeopleTracker, sightings: Sightings) -> dict[str, NDArray[Any]]:
+def _state(tracker: PeopleTracker, sightings: Sightings, finder: PartsFinder | None) -> dict[str, NDArray[Any]]:
     """All that a video's keypoint stage has in memory, under names that `_part` takes apart."""
     parts = {"tracker.": tracker.state(), "sightings.": sightings.state()}
+    if finder is not None:
+        parts["parts."] = finder.state()
     return {prefix + name: array for prefix, part in parts.items() for name, array in part.items()}
 
 
@@ -192,7 +238,9 @@ def _part(saved: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]
     return {name.removeprefix(prefix): array for name, array in saved.items() if name.startswith(prefix)}
 
 
-def _still_track(identity: int, keypoints: Keypoints) -> Track:
+def _still_track(identity: int, keypoints: Keypoints, parts: Parts | None) -> Track:
     points2d, points3d = keypoints.points2d[None], keypoints.points3d[None]
     score = np.array([keypoints.score])
-    return Track(identity, keypoints.skeleton, points2d, points3d, np.array([True]), score)
+    if parts is not None:
+        parts = Parts(parts.hands[None], parts.face[None], parts.shapes[None])
+    return Track(identity, keypoints.skeleton, points2d, points3d, np.array([True]), score, parts)

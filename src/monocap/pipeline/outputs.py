@@ -91,15 +91,16 @@ def write_video_outputs(
     with_overlay: bool,
     clock: StageClock,
     progress: Progress = silent,
+    skin: str | None = None,
 ) -> list[Path]:
     """Write ``motion.npz``, ``avatar.glb``, ``motion_NN.bvh`` … and ``overlay.mp4``; returns what was written.
 
-    OBJ sequences are folders ``obj_NN``, and returned as such.
+    OBJ sequences are folders ``obj_NN``, and returned as such. ``skin`` as in `export.skin_texture`.
     """
     written: list[Path] = []
     for name in formats:
         base = {"glb": "avatar.glb", "obj": "", "html": "view.html"}.get(name, f"motion{SUFFIX.get(name, '.npz')}")
-        written += _write_format(name, out / base, media, motion, body, clock, progress)
+        written += _write_format(name, out / base, media, motion, body, skin, clock, progress)
     if with_overlay:
         written.append(out / "overlay.mp4")
         write_overlay_video(written[-1], media, motion, body, clock, progress)
@@ -115,12 +116,13 @@ def write_photo_outputs(
     formats: Sequence[str],
     with_overlay: bool,
     clock: StageClock,
+    skin: str | None = None,
 ) -> list[Path]:
     """Write ``STEM.npz``, ``STEM.glb``, ``STEM.obj`` … and ``STEM.overlay.png``; returns what was written."""
     written: list[Path] = []
     for name in formats:
         path = out / f"{stem}{SUFFIX.get(name, f'.{name}')}"
-        written += _write_format(name, path, media, motion, body, clock)
+        written += _write_format(name, path, media, motion, body, skin, clock)
     if with_overlay:
         with clock.stage("render"):
             picture = overlay_frame(next(iter(media)).image, motion, body, 0)
@@ -131,7 +133,14 @@ def write_photo_outputs(
 
 
 def _write_format(
-    name: str, path: Path, media: Media, motion: Motion, body: BodyModel, clock: StageClock, progress: Progress = silent
+    name: str,
+    path: Path,
+    media: Media,
+    motion: Motion,
+    body: BodyModel,
+    skin: str | None,
+    clock: StageClock,
+    progress: Progress = silent,
 ) -> list[Path]:
     """One format; a file for each person where it holds but one."""
 
@@ -143,8 +152,8 @@ def _write_format(
             motion.save(path)
             return [path]
         if name == "html":
-            return write_page(path, motion, body, media, title=media.path.name, progress=told)
-        return export_motion(motion, body, name, path, numbered=name in PER_PERSON, progress=told)
+            return write_page(path, motion, body, media, title=media.path.name, skin=skin, progress=told)
+        return export_motion(motion, body, name, path, numbered=name in PER_PERSON, skin=skin, progress=told)
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:

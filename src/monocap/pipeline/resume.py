@@ -63,12 +63,13 @@ def run_key(
     versions: Mapping[str, str],
     weights: Mapping[str, str],
     fps: float | None = None,
+    skin: str | None = None,
 ) -> Key:
     """What results depend on: ``input`` (content), ``options``, ``versions``, ``weights``; ready for JSON."""
-    options = {**asdict(settings), "fps": fps}
-    body = Path(settings.body)
-    if body.is_file():
-        options["body"] = content_hash([body])
+    options = {**asdict(settings), "fps": fps, "skin": skin}
+    for name in ("body", "skin"):
+        if options[name] is not None and Path(options[name]).is_file():
+            options[name] = content_hash([Path(options[name])])
     key = {"input": content_hash(files), "options": options, "versions": versions, "weights": weights}
     return json.loads(json.dumps(key))
 
@@ -168,7 +169,8 @@ class Checkpoint:
 
     def keep_motion(self, motion: Motion, warnings: Sequence[str]) -> None:
         """Save the fitted motion; the keypoints' state is no longer needed."""
-        arrays = {f.name: np.asarray(getattr(motion, f.name)) for f in fields(motion)}
+        given = {f.name: getattr(motion, f.name) for f in fields(motion)}
+        arrays = {name: np.asarray(value) for name, value in given.items() if value is not None}
         try:
             self._write("motion.npz", arrays)
             (self._folder / "warnings.json").write_text(json.dumps(list(warnings)), encoding="utf-8")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monocap.errors import InputError
+from monocap.export import skin_texture
 from monocap.media.readers import Media
 from monocap.pipeline.clock import Progress, StageClock, silent
 from monocap.pipeline.engine import CaptureEngine
@@ -32,8 +33,8 @@ _BRIEF = ("input", "kind", "frames", "people", "frames_with_person", "warnings",
 class Request:
     """What is wanted of every input: ``formats`` (None: all usual ones), an ``overlay``, to ``resume``.
 
-    ``fps`` is that of pictures taken as one video; it is part of what the results depend on. ``notes`` go to every
-    report's warnings.
+    ``skin`` is painted on what has one (a name or file, `export.skin_texture`; None: the body's own). ``fps`` is that
+    of pictures taken as one video. Results depend on both. ``notes`` go to every report's warnings.
     """
 
     settings: CaptureSettings
@@ -41,6 +42,7 @@ class Request:
     overlay: bool = True
     resume: bool = False
     fps: float | None = None
+    skin: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -72,7 +74,7 @@ class CaptureRun:
         report = folder / (f"{media.path.stem}.report.json" if media.kind == "image" else "report.json")
         _spare_the_input(media, folder)
         begun, cpu = time.perf_counter(), time.process_time()
-        key = run_key(media.files, request.settings, self._versions, self._weights, request.fps)
+        key = run_key(media.files, request.settings, self._versions, self._weights, request.fps, request.skin)
         checkpoint = Checkpoint(folder, key, report, request.resume, say)
         if checkpoint.reported and all(part in checkpoint.outputs for part in parts):
             checkpoint.clear()
@@ -83,7 +85,7 @@ class CaptureRun:
         motion, warnings = self._motion(engine, media, folder, checkpoint, progress)
         for part in parts:
             if part not in checkpoint.outputs:
-                checkpoint.finish(part, _write(part, folder, media, motion, engine, clock, progress))
+                checkpoint.finish(part, _write(part, folder, media, motion, engine, request.skin, clock, progress))
         warnings = list(dict.fromkeys([*request.notes, *warnings]))
         told = report_of(media, motion, asdict(request.settings), warnings, clock, engine.body)
         told["formats"], told["overlay"] = list(formats), request.overlay
@@ -104,7 +106,9 @@ class CaptureRun:
 
     def _ready(self) -> CaptureEngine:
         if self._engine is None:
-            self._engine = CaptureEngine(self.request.settings)
+            engine = CaptureEngine(self.request.settings)
+            skin_texture(engine.body, self.request.skin)  # what is wrong with it is told before the work
+            self._engine = engine
         return self._engine
 
     def _motion(
@@ -136,6 +140,7 @@ def _write(
     media: Media,
     motion: Motion,
     engine: CaptureEngine,
+    skin: str | None,
     clock: StageClock,
     progress: Progress,
 ) -> list[Path]:
@@ -144,8 +149,8 @@ def _write(
     if not overlay:  # that tells its own progress
         progress(f"write {part}", 0, None)
     if media.kind == "image":
-        return write_photo_outputs(folder, media.path.stem, media, motion, engine.body, formats, overlay, clock)
-    return write_video_outputs(folder, media, motion, engine.body, formats, overlay, clock, progress)
+        return write_photo_outputs(folder, media.path.stem, media, motion, engine.body, formats, overlay, clock, skin)
+    return write_video_outputs(folder, media, motion, engine.body, formats, overlay, clock, progress, skin)
 
 
 def _spare_the_input(media: Media, folder: Path) -> None:

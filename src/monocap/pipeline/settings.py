@@ -26,6 +26,7 @@ class CaptureSettings:
     ``focal`` px of the full image, ``fov`` degrees across its longer side, or ``intrinsics``, a calibrated camera
     (`pipeline.calibration`); at most one of them. ``height`` m.
     ``smooth`` 0 = off, 1 = default. ``people`` is whom to keep, in order of prominence: "all", "largest", or how many.
+    ``hands`` and ``face``: whether they are captured too.
 
     Raises InputError for values out of range.
     """
@@ -38,6 +39,8 @@ class CaptureSettings:
     height: float | None = None
     smooth: float = 1.0
     people: People = "all"
+    hands: bool = False
+    face: bool = False
 
     def __post_init__(self) -> None:
         if self.preset not in get_args(Preset):

@@ -1,6 +1,7 @@
 """What was seen in a video so far: one row per person and frame, in arrays that grow, kept apart from who is who.
 
-A row takes 0.8 kB, so ten minutes of one person take 15 MB. `state` and `restore` let a capture go on later.
+A row takes 0.8 kB, or 2.7 kB with hands and face, so ten minutes of one person take 15 or 50 MB. `state` and `restore`
+let a capture go on later.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from monocap.errors import InputError
 from monocap.skeletons import get
-from monocap.types import Keypoints
+from monocap.types import ARKIT, FACE_POINTS, HAND_POINTS, Keypoints, Parts
 
 Array = NDArray[Any]
 
@@ -24,10 +25,11 @@ class Sightings:
     """Frames' times, and what was seen in them under which id, in the order of the frames.
 
     ``skeleton`` is the keypoints' one. ``times`` (T,) s; ``rows``: arrays with one row per sighting: frame, id, score,
-    points2d (N,3), points3d (N,3). ``looks`` by id: the last description of each person.
+    points2d (N,3), points3d (N,3), and with ``parts`` hands, face and shapes as in `types.Parts`. ``looks`` by id: the
+    last description of each person.
     """
 
-    def __init__(self, skeleton: str) -> None:
+    def __init__(self, skeleton: str, parts: bool = False) -> None:
         points = (len(get(skeleton)), 3)
         self.skeleton = skeleton
         self.looks: dict[int, Array] = {}
@@ -40,6 +42,12 @@ class Sightings:
             "points2d": np.zeros((_START, *points), np.float32),
             "points3d": np.zeros((_START, *points), np.float32),
         }
+        if parts:
+            self._rows |= {
+                "hands": np.zeros((_START, 2, HAND_POINTS, 6), np.float32),
+                "face": np.zeros((_START, FACE_POINTS, 3), np.float32),
+                "shapes": np.zeros((_START, len(ARKIT)), np.float32),
+            }
 
     @property
     def frames(self) -> int:
@@ -56,8 +64,14 @@ class Sightings:
         """Views of the rows that are filled."""
         return {name: values[: self._count] for name, values in self._rows.items()}
 
-    def add(self, time: float, seen: Mapping[int, Keypoints], looks: Mapping[int, Array]) -> None:
-        """The next frame, at ``time`` s: everybody ``seen`` in it by id, and what they look like."""
+    def add(
+        self,
+        time: float,
+        seen: Mapping[int, Keypoints],
+        looks: Mapping[int, Array],
+        parts: Mapping[int, Parts] | None = None,
+    ) -> None:
+        """The next frame, at ``time`` s: everybody ``seen`` in it by id, what they look like, and their ``parts``."""
         if self._frames == len(self._times):
             self._times = _longer(self._times)
         self._times[self._frames] = time
@@ -66,8 +80,12 @@ class Sightings:
                 raise InputError(f"keypoints of {keypoints.skeleton!r} came; these sightings are of {self.skeleton!r}")
             if self._count == len(self._rows["id"]):
                 self._rows = {name: _longer(values) for name, values in self._rows.items()}
-            row = (self._frames, identity, keypoints.score, keypoints.points2d, keypoints.points3d)
-            for name, value in zip(self._rows, row, strict=True):
+            row = {"frame": self._frames, "id": identity, "score": keypoints.score}
+            row |= {"points2d": keypoints.points2d, "points3d": keypoints.points3d}
+            if parts is not None and identity in parts:
+                one = parts[identity]
+                row |= {"hands": one.hands, "face": one.face, "shapes": one.shapes}
+            for name, value in row.items():
                 self._rows[name][self._count] = value
             self._count += 1
             if identity in looks:

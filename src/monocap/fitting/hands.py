@@ -1,0 +1,181 @@
+"""Fingers and wrist from 21 points of a hand: in the picture, robustly, and in the network's metres as a hint.
+
+The energy is SMPLify-X's for a part (`fitting.parts`), in standard deviations: reprojection, the points' shape,
+a Gaussian over the fingers' angles, components that no hand moves by, the coupling of end joints, ranges, and the place
+where the body's wrist is. Frames of a video are coupled by accelerations as those of bodies are (`smplifyx.video`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monocap.bodies import BodyModel
+from monocap.fitting.parts import Coupled, Part, Ranges, baked
+from monocap.fitting.smplifyx.solver import energy_of, minimise, step_bound
+from monocap.fitting.smplifyx.state import Free
+from monocap.fitting.smplifyx.terms import Damped, Points3D, Quadratic, Reprojection, Term
+from monocap.fitting.smplifyx.video import smoothed
+from monocap.geometry.procrustes import rigid_alignment
+from monocap.geometry.rotations import rotation_between
+from monocap.priors.fingers import COUPLED, COUPLING, SHARE, finger_prior
+from monocap.types import Array, Camera
+
+_FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+_ORDER = ("index", "middle", "pinky", "ring", "thumb")  # SMPL-X's
+_PALM = [0, 1, 5, 9, 13, 17]
+_MIDDLE = 9
+_PIXEL, _CUTOFF = 0.05, 5.0  # deviation of a point, of the way from wrist to middle knuckle; where errors stop to count
+_SMALLEST = 1.0  # px of that deviation
+_METRES, _ROBUST = 0.022, 0.08  # of the network's 3D
+_PLACE, _DEPTH = 0.05, 0.15  # m that the body's wrist may be off across the line of sight and along it
+_USED, _UNUSED = 24, 0.06  # components that hands use, and rad that they move by the others
+_ALONE, _TOGETHER = 12, 5  # iterations of frames alone, and of windows
+_RUN = 8  # frames that a hand may be away within one run
+
+
+@dataclass(frozen=True)
+class HandFit:
+    """``pose`` (T,45) rad, absolute; ``turn`` (T,3,3) and ``wrist`` (T,3) m of the hand in the camera's frame; ``seen``
+    (T,) bool: elsewhere the pose is the relaxed hand's, and turn and wrist mean nothing."""
+
+    pose: Array
+    turn: Array
+    wrist: Array
+    seen: NDArray[np.bool_]
+
+
+def hand_part(body: BodyModel, side: str) -> Part:
+    """One hand of a `baked` body, with the 21 points in the keypoints' order."""
+    joints = [f"{side}_wrist", *(f"{side}_{finger}{k}" for finger in _ORDER for k in (1, 2, 3))]
+    points = [f"{side}_wrist", *(f"{side}_{finger}{k}" for finger in _FINGERS for k in (1, 2, 3, "_tip"))]
+    prior = finger_prior(side, relaxed(body, side))
+    mean = np.concatenate([np.zeros(3), prior.mean])
+    return Part.cut(body, joints, points, {"pose": 15}, mean)
+
+
+def relaxed(body: BodyModel, side: str) -> Array | None:
+    """(45,) rad, the mean hand of a body that has one."""
+    known = body.hand_data.get(f"{side}_hand_pose")
+    return None if known is None else np.asarray(known[0], np.float64)
+
+
+def fit_hand(
+    body: BodyModel,
+    betas: Array,
+    side: str,
+    points: Array,
+    wrist: Array,
+    camera: Camera,
+    times: Array,
+    smooth: float = 1.0,
+) -> HandFit:
+    """The "left" or "right" hand over T frames at ``times`` (T,) s of a body with ``betas``.
+
+    ``points`` (T,21,6) as in `types.Parts`, confidence 0 where not seen; ``wrist`` (T,3) m, the body's, camera frame.
+    ``smooth`` 1 = default, 0 = every frame alone.
+    """
+    part = hand_part(baked(body, betas), side)
+    prior = finger_prior(side, relaxed(body, side))
+    points, wrist = np.asarray(points, np.float64), np.asarray(wrist, np.float64)
+    seen = points[:, :, 2].max(axis=1) > 0
+    pose = np.repeat(prior.mean[None], len(points), axis=0)
+    turn = np.repeat(np.eye(3)[None], len(points), axis=0)
+    place = wrist.copy()
+    if not seen.any():
+        return HandFit(pose, turn, place, seen)
+    rest = part.at(part.rest(1), derivatives=False).points[0]
+    metres = _metres(points, seen, camera, float(np.linalg.norm(rest[_MIDDLE] - rest[0])))
+    for run in _runs(seen):
+        some = points[run]
+        state = _start(part, rest, metres[run], some, wrist[run], camera)
+        here = seen[run]
+
+        def terms(index: NDArray[np.int64], run: NDArray[np.int64] = run) -> list[Term]:
+            return _terms(part, body, side, points[run[index]], metres[run[index]], wrist[run[index]], camera)
+
+        state = minimise(
+            energy_of(part, terms(np.arange(len(run)))), state, step_bound(part.layout), _ALONE, 1e-3
+        ).state
+        if smooth > 0 and len(run) >= 3:
+            state = _bridged(state, here)
+            state, _ = smoothed(part, state, np.asarray(times, np.float64)[run], terms, smooth, _TOGETHER)
+        pose[run] = prior.mean + state.values[:, part.layout["pose"]]
+        turn[run] = state.root
+        place[run] = state.values[:, part.layout["transl"]] + part.tree.joints[0]
+    return HandFit(pose, turn, place, seen)
+
+
+def _terms(
+    part: Part, body: BodyModel, side: str, points: Array, metres: Array, wrist: Array, camera: Camera
+) -> list[Term]:
+    prior = finger_prior(side, relaxed(body, side))
+    count = len(points)
+    size = np.linalg.norm(points[:, _MIDDLE, :2] - points[:, 0, :2], axis=1)
+    spread = np.linalg.norm(np.ptp(points[..., :2], axis=1), axis=1)
+    deviation = np.maximum(_PIXEL * np.maximum(size, 0.4 * spread), _SMALLEST)
+    sure = points[..., 2]
+    K = np.broadcast_to(camera.K, (count, 3, 3))
+    layout = part.layout
+    weight = np.zeros(layout.size)
+    weight[layout["transl"]] = 1 / (np.sqrt(2.0) * np.array([_PLACE, _PLACE, _DEPTH]))
+    centre = np.zeros((count, layout.size))
+    centre[:, layout["transl"]] = part.place(wrist)
+    terms: list[Term] = [
+        Reprojection(points[..., :2], sure / (2 * deviation[:, None] ** 2), K, _CUTOFF * deviation),
+        Points3D(part.points, metres, sure / (2 * _METRES**2), _ROBUST, relative=True),
+        Quadratic("fingers", "pose", 1 / (np.sqrt(2.0) * prior.deviation)),
+        Coupled(COUPLED, SHARE, COUPLING, prior.mean),
+        Ranges(prior.lower, prior.upper, prior.mean),
+        Damped("place", centre, weight),
+    ]
+    known = body.hand_data.get(f"{side}_hand_pose")
+    if known is not None and len(known[1]) > _USED:
+        unused = np.asarray(known[1], np.float64)[_USED:]
+        terms.append(Quadratic("components", "pose", np.full(len(unused), 1 / (np.sqrt(2.0) * _UNUSED)), unused.T))
+    return terms
+
+
+def _metres(points: Array, seen: NDArray[np.bool_], camera: Camera, palm: float) -> Array:
+    """The network's 3D (T,21,3), of the size of this body's hand and turned to the camera's axes.
+
+    The network sees a crop as if the camera pointed at it; the hand is seen along the ray through its middle.
+    """
+    metres = points[..., 3:]
+    own = np.linalg.norm(metres[seen, _MIDDLE] - metres[seen, 0], axis=1)
+    middle = points[..., :2].mean(axis=1)
+    ray = np.stack([(middle[:, 0] - camera.cx) / camera.fx, (middle[:, 1] - camera.cy) / camera.fy], axis=1)
+    ray = np.concatenate([ray, np.ones((len(ray), 1))], axis=1)
+    turned = rotation_between(np.broadcast_to([0.0, 0.0, 1.0], ray.shape), ray)
+    return metres @ np.swapaxes(turned, -1, -2) * (palm / max(float(np.median(own)), 1e-4))
+
+
+def _start(part: Part, rest: Array, metres: Array, points: Array, wrist: Array, camera: Camera) -> Free:
+    """The relaxed hand, its palm laid on the network's, its wrist on the ray that it was seen on."""
+    state = part.rest(len(points))
+    palm = np.broadcast_to(rest[_PALM], (len(points), len(_PALM), 3))
+    state.root[:] = rigid_alignment(palm, metres[:, _PALM]).rotation
+    root = points[:, 0, :2]
+    depth = np.maximum(wrist[:, 2], 0.1)
+    place = np.stack(
+        [(root[:, 0] - camera.cx) / camera.fx * depth, (root[:, 1] - camera.cy) / camera.fy * depth, depth], axis=1
+    )
+    place = np.where((points[:, 0, 2] > 0)[:, None], place, wrist)
+    state.values[:, part.layout["transl"]] = part.place(place)
+    return state
+
+
+def _runs(seen: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Frames from the first to the last sighting, cut where the hand is away for long."""
+    found = np.flatnonzero(seen)
+    cuts = np.flatnonzero(np.diff(found) > _RUN + 1) + 1
+    return [np.arange(part[0], part[-1] + 1) for part in np.split(found, cuts)]
+
+
+def _bridged(state: Free, seen: NDArray[Any]) -> Free:
+    """Frames in which the hand was away start as the last one in which it was there."""
+    last = np.maximum.accumulate(np.where(seen, np.arange(len(seen)), 0))
+    return state.take(last)

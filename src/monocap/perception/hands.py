@@ -1,0 +1,192 @@
+"""Hands: 21 points of each, in the picture and in metres, in regions that hang on the body's wrists.
+
+The network is MediaPipe's hand landmark model (Zhang et al. 2020), see the manifest. No palm is searched for: where a
+hand is, the body's wrist and elbow tell. A first look is aimed by them, a second by the hand's own points, so small
+hands too are seen as large as the picture has them; after that a hand is followed from frame to frame. Which hand it is
+tells the wrist that it hangs on, never the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monocap.assets.sessions import session
+from monocap.media.crops import check_image, invert, transform_points, warp
+from monocap.perception.roi import Roi, upright
+from monocap.skeletons import get
+from monocap.types import HAND_POINTS
+
+Array = NDArray[Any]
+
+INPUT = 224  # pixels
+_BODY = get("blazepose33")
+_WRIST, _INDEX, _MIDDLE, _RING = 0, 5, 9, 13  # the root, and knuckles
+_PALM = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)  # MediaPipe's region is drawn around these
+_MARGIN, _AHEAD = 2.0, 0.1  # its side over theirs, and how far it is moved to the fingertips
+# Over the distance from wrist to middle knuckle: forearm, shoulders, side of the first region, and where its middle is.
+_FOREARM, _SHOULDERS, _FIRST, _CENTER = 0.36, 0.24, 3.8, 1.0
+_SEEN = 0.5  # presence from which there is a hand
+_FAR = 1.3  # of that distance: a root farther from the body's wrist is somebody else's hand
+_SAME = 0.6  # of it: two hands whose points are nearer are one hand seen twice
+_UNSURE = 0.15  # confidence of the body's wrist below which no hand is looked for
+_RETRY = 3  # frames after which a hand that was not found is looked for again
+_SMALLEST = 8.0  # px from wrist to middle knuckle; less shows no fingers
+
+
+@dataclass(frozen=True)
+class HandResult:
+    """``points`` (21,6): picture pixels, confidence, and metres along the picture's axes about their mean; wrist first,
+    then thumb, index, middle, ring and little finger from knuckle to tip. ``score`` 0–1; ``mirrored_right`` 0–1: how
+    much it looks like a right hand in a mirror. ``roi`` is where it was looked for, ``next_roi`` where it is."""
+
+    points: Array
+    score: float
+    mirrored_right: float
+    roi: Roi
+    next_roi: Roi
+
+
+class HandNetwork:
+    """The landmark network for one hand in one region."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._session = session("hand_landmarks", threads)
+
+    def estimate(self, image_rgb: Array, roi: Roi) -> HandResult:
+        """The hand in ``roi`` of ``image_rgb`` (H,W,3) uint8; points come anyway, see ``score``."""
+        image = check_image(image_rgb)
+        matrix = roi.matrix(INPUT)
+        crop = warp(image, matrix, INPUT, INPUT)
+        values = self._session.run(None, {"image": (crop.astype(np.float32) / 255)[None]})
+        landmarks, presence, right, world = (np.asarray(value, float) for value in values)
+        points2d = transform_points(invert(matrix), landmarks.reshape(HAND_POINTS, 3)[:, :2] - 0.5)
+        c, s = np.cos(roi.rotation), np.sin(roi.rotation)
+        metres = world.reshape(HAND_POINTS, 3) @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+        score = float(presence.item())
+        points = np.column_stack([points2d, np.full(HAND_POINTS, score), metres - metres.mean(axis=0)])
+        return HandResult(points.astype(np.float32), score, float(right.item()), roi, region_of(points2d))
+
+
+def region_of(points: Array) -> Roi:
+    """Where a hand with ``points`` (21,≥2) px is, fingers up, as the network saw hands in training."""
+    points = np.asarray(points, float)[:, :2]
+    knuckles = 0.5 * points[_MIDDLE] + 0.25 * (points[_INDEX] + points[_RING])
+    turn = upright(knuckles - points[_WRIST])
+    c, s = np.cos(turn), np.sin(turn)
+    back = np.array([[c, -s], [s, c]])  # columns: the region's axes in the picture
+    own = points[list(_PALM)] @ back
+    low, high = own.min(axis=0), own.max(axis=0)
+    side = float((high - low).max())
+    middle = (low + high) / 2 - [0.0, _AHEAD * side * _MARGIN / 2]
+    return Roi(back @ middle, max(_MARGIN * side, 1.0), turn)
+
+
+@dataclass(frozen=True)
+class _Aim:
+    """What the body tells of one hand: ``wrist`` (2,) px, ``size`` px from wrist to middle knuckle, ``roi``."""
+
+    wrist: Array
+    size: float
+    roi: Roi
+
+
+def aim(body: Array, side: str) -> _Aim | None:
+    """Where the body's keypoints (33,3) px say that a hand is; None where they do not know its wrist."""
+    names = (f"{side}_{name}" for name in ("elbow", "wrist", "index", "pinky", "shoulder"))
+    elbow, wrist, index, pinky, shoulder = (np.asarray(body[_BODY.index(name)], float) for name in names)
+    other = np.asarray(body[_BODY.index(f"{'left' if side == 'right' else 'right'}_shoulder")], float)
+    if wrist[2] < _UNSURE:
+        return None
+    middle = (2 * index + pinky)[:2] / 3
+    forearm, hand = wrist[:2] - elbow[:2], middle - wrist[:2]
+    across = float(np.linalg.norm((shoulder - other)[:2]))
+    size = max(float(np.linalg.norm(hand)), _FOREARM * float(np.linalg.norm(forearm)), _SHOULDERS * across)
+    if size < _SMALLEST:
+        return None
+    length = float(np.linalg.norm(hand))
+    ahead = hand / length if length > 0.4 * size else forearm / max(float(np.linalg.norm(forearm)), 1e-6)
+    return _Aim(wrist[:2], size, Roi(wrist[:2] + _CENTER * size * ahead, _FIRST * size, upright(ahead)))
+
+
+class HandFollower:
+    """Both hands of one person through a video; for a photo, a new one per person."""
+
+    def __init__(self, network: HandNetwork) -> None:
+        self._network = network
+        self._last: dict[str, tuple[Array, Roi]] = {}  # by side: the body's wrist then, and where the hand was
+        self._away = {"left": 0, "right": 0}  # frames since it was not found
+
+    def step(self, image_rgb: Array, body: Array) -> Array:
+        """Both hands (2,21,6), left first, in the next frame, where the body's keypoints are ``body`` (33,3).
+
+        Points as in `HandResult`; all zero where a hand is not seen.
+        """
+        found: dict[str, tuple[HandResult, _Aim]] = {}
+        for side in ("left", "right"):
+            aimed = aim(body, side)
+            waits = side not in self._last and self._away[side] % _RETRY > 0
+            result = None if aimed is None or waits else self._look(image_rgb, side, aimed)
+            if aimed is not None and result is not None:
+                found[side] = result, aimed
+        if len(found) == 2:
+            self._keep_apart(found)
+        out = np.zeros((2, HAND_POINTS, 6), np.float32)
+        for k, side in enumerate(("left", "right")):
+            if side in found:
+                result, aimed = found[side]
+                out[k] = result.points
+                self._last[side], self._away[side] = (aimed.wrist, result.next_roi), 0
+            else:
+                self._last.pop(side, None)
+                self._away[side] += 1
+        return out
+
+    def state(self) -> Array:
+        """(2,8): per side the wrist px, centre, side and rotation of the region, whether there is one, and for how many
+        frames there was none."""
+        out = np.zeros((2, 8))
+        for k, side in enumerate(("left", "right")):
+            out[k, 7] = self._away[side]
+            if side in self._last:
+                wrist, roi = self._last[side]
+                out[k, :7] = [*wrist, *roi.center, roi.size, roi.rotation, 1.0]
+        return out
+
+    def restore(self, state: Array) -> None:
+        """Go on from a `state`."""
+        rows = dict(zip(("left", "right"), np.asarray(state, float), strict=True))
+        self._last = {side: (row[:2].copy(), Roi(row[2:4], row[4], row[5])) for side, row in rows.items() if row[6]}
+        self._away = {side: int(row[7]) for side, row in rows.items()}
+
+    def _look(self, image: Array, side: str, aimed: _Aim) -> HandResult | None:
+        if side in self._last:
+            wrist, roi = self._last[side]
+            moved = Roi(roi.center + aimed.wrist - wrist, roi.size, roi.rotation)
+            result = self._network.estimate(image, moved)
+            if _fits(result, aimed):
+                return result
+        first = self._network.estimate(image, aimed.roi)
+        if first.score < 0.2 * _SEEN:
+            return None
+        result = self._network.estimate(image, first.next_roi)
+        return result if _fits(result, aimed) else None
+
+    def _keep_apart(self, found: dict[str, tuple[HandResult, _Aim]]) -> None:
+        """One hand is not two: of two results on the same points the one nearer to its wrist stays."""
+        (left, left_aim), (right, right_aim) = found["left"], found["right"]
+        apart = float(np.linalg.norm(left.points[:, :2] - right.points[:, :2], axis=1).mean())
+        if apart < _SAME * max(left_aim.size, right_aim.size):
+            off = {side: float(np.linalg.norm(r.points[_WRIST, :2] - a.wrist)) for side, (r, a) in found.items()}
+            del found[max(off, key=lambda side: off[side])]
+
+
+def _fits(result: HandResult, aimed: _Aim) -> bool:
+    """There is a hand, it hangs on this wrist, and its size is a hand's."""
+    points = result.points[:, :2]
+    size = float(np.linalg.norm(points[_MIDDLE] - points[_WRIST]))
+    off = float(np.linalg.norm(points[_WRIST] - aimed.wrist))
+    return result.score >= _SEEN and off < _FAR * aimed.size and size < 2.2 * aimed.size
