@@ -142,6 +142,14 @@ def _side(body: BodyModel) -> str:
     return " left" if body.J_template[1:, 0].mean() > body.J_template[0, 0] else " right"
 
 
+def _skins(body: BodyModel) -> str:
+    from monocap.export.skin import skin_names
+
+    if body.uv is None:
+        return "none: no texture coordinates"
+    return f"{', '.join(skin_names())}, or a file" if body.name == "open" else "a file (--skin FILE)"
+
+
 def _facts(body: BodyModel) -> dict[str, Any]:
     return {
         "name": body.name,
@@ -157,6 +165,7 @@ def _facts(body: BodyModel) -> dict[str, Any]:
         "pose_correctives": body.posedirs is not None,
         "mean_hands_and_components": bool(body.hand_data),
         "points": f"{len(body.keypoint_names())} (smplx's order: {body.kind.points})",
+        "skins": _skins(body),
         "height_m": round(float(np.ptp(body.v_template[:, 1])), 3),
     }
 

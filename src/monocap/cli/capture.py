@@ -13,7 +13,7 @@ from typing import Any
 
 from monocap.cli.display import ProgressDisplay
 from monocap.errors import InputError, MonocapError
-from monocap.files import TEMPORARY
+from monocap.files import filling
 from monocap.media.readers import Media
 from monocap.pipeline.inputs import Source, find_sources, folder_names
 from monocap.pipeline.lock import locked
@@ -37,7 +37,7 @@ def run(inputs: Sequence[str], out: Path, request: Request, duration: float | No
         check_formats(request.formats, first)
     folders = [out] if len(sources) == 1 else [out / name for name in folder_names(sources)]
     summaries, failures = [], 0
-    with _terminable(), locked(out):
+    with terminable(), locked(out):
         capture = CaptureRun(request)
         for number, (source, folder) in enumerate(zip(sources, folders, strict=True), 1):
             label = f"[{number}/{len(sources)}] {source.label}" if len(sources) > 1 else ""
@@ -62,16 +62,8 @@ def _capture(
     capture: CaptureRun, source: Source, media: Media, folder: Path, display: ProgressDisplay
 ) -> dict[str, Any]:
     capture.request = replace(capture.request, fps=source.fps)
-    try:
+    with filling(folder):
         return capture.capture(media, folder, display, display.say)
-    except OSError as error:
-        if isinstance(error, MonocapError):
-            raise
-        own = error.filename is None or TEMPORARY in str(error.filename)
-        raise InputError(
-            f"{folder if own else error.filename}: {error.strerror or error}; what was complete is kept, nothing "
-            "half-written. Make room or choose another folder with -o, then go on with --resume"
-        ) from error
 
 
 def _open(source: Source, folder: Path, duration: float | None, resume: bool, display: ProgressDisplay) -> Media:
@@ -103,7 +95,7 @@ def _check_names(formats: Sequence[str] | None) -> None:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """A polite end by the system (SIGTERM) clears up as Ctrl-C does; the exit status is the customary 143."""
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -19,26 +19,34 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from monocap.cli.interruption import heed
+
 _LOG_EVERY = 10.0  # seconds between lines where there is no terminal
 
 
 class _Rate(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} frames/s", style="progress.data.speed")
+        return Text("" if speed is None else f"{speed:.1f} {self._unit}/s", style="progress.data.speed")
 
 
 class ProgressDisplay:
-    """A `pipeline.clock.Progress` that shows itself; use as a context manager, one per input (``label``)."""
+    """A `pipeline.clock.Progress` that shows itself; use as a context manager, one per input (``label``); what is
+    counted is called ``unit``."""
 
-    def __init__(self, label: str = "") -> None:
+    def __init__(self, label: str = "", unit: str = "frames") -> None:
+        self._unit = unit
         self._label = f"{label} " if label else ""
         self._console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description:>10}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            _Rate(),
+            _Rate(unit),
             TimeRemainingColumn(),
             console=self._console,
             disable=not self._console.is_terminal,
@@ -58,6 +66,7 @@ class ProgressDisplay:
         self._bars.stop()
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
+        heed()
         now = time.monotonic()
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(self._label + stage, total=total)
@@ -72,7 +81,7 @@ class ProgressDisplay:
             begun, before = self._started[stage]
             rate = (done - before) / max(now - begun, 1e-9)
             left = "" if not total else f" of {total}, {max(total - done, 0) / max(rate, 1e-9):.0f} s left"
-            self.say(f"{self._label}{stage}: {done}{left}, {rate:.1f} frames/s")
+            self.say(f"{self._label}{stage}: {done}{left}, {rate:.1f} {self._unit}/s")
 
     def say(self, text: str) -> None:
         """One line for the user, on standard error."""

@@ -10,17 +10,42 @@ from monocap.cli.display import ProgressDisplay
 from monocap.errors import AssetError, InputError
 from monocap.export import obj_every
 from monocap.export.formats import BODILESS, PER_PERSON, chosen_people, export_motion
+from monocap.export.official_pickle import is_official, motion_of_official, read_official
 from monocap.types import Motion
 
 
 def run(
-    path: Path, to: str, out: Path, person: int | None, fps: float | None, every: int | None, body: str | None
+    path: Path,
+    to: str,
+    out: Path,
+    person: int | None,
+    fps: float | None,
+    every: int | None,
+    body: str | None,
+    skin: str | None = None,
+    vposer: Path | None = None,
 ) -> int:
-    """Write a motion in another format; what was written is told on standard error. Returns the exit status."""
-    motion = Motion.load(path)
+    """Write a motion, or a result of SMPLify-X, in another format; what was written is told on standard error. Returns
+    the exit status."""
+    if is_official(path):
+        model = load_body(body or "open")
+        result = read_official(path, model, vposer)
+        for note in result.notes:
+            print(f"note: {note}", file=sys.stderr)
+        motion = motion_of_official(result, model)
+    else:
+        if vposer is not None:
+            raise InputError(f"--vposer {vposer}: only results of SMPLify-X hold codes; {path} is none")
+        motion = Motion.load(path)
+    if to == "npz":
+        motion.save(out)
+        print(f"wrote {out}", file=sys.stderr)
+        return 0
     people = chosen_people(motion, person)
     if not people and to in PER_PERSON:
         raise InputError(f"{path}: nobody is seen in this motion, so there is no {to} to write")
+    if skin is not None and not (to == "glb" or (to == "obj" and motion.frames == 1)):
+        raise InputError(f"--skin {skin}: {to} has no texture here; glb has, and the obj of a photo")
     model = None if to in BODILESS else body_of(motion, body)
     if to == "obj" and model is not None and motion.frames > 1 and people:
         step, files, size = obj_every(motion, model, people, every)
@@ -28,8 +53,9 @@ def run(
         print(f"note: {files} OBJ files, about {size / 1e6:.0f} MB{which}", file=sys.stderr)
     with ProgressDisplay() as display:
         written = export_motion(
-            motion, model, to, out, person=person, fps=fps, every=every, progress=lambda a, b: display("frames", a, b)
-        )
+            motion, model, to, out, person=person, fps=fps, every=every, skin=skin,
+            progress=lambda a, b: display("frames", a, b),
+        )  # fmt: skip
         for one in written:
             display.say(f"wrote {one}")
     return 0

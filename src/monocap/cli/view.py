@@ -12,7 +12,7 @@ from monocap.types import Motion
 from monocap.view import write_page
 
 
-def run(path: Path, video: Path | None, out: Path | None, show: bool, body: str | None) -> int:
+def run(path: Path, video: Path | None, out: Path | None, show: bool, body: str | None, skin: str | None = None) -> int:
     """Write a motion as one HTML page and, if asked, open it in the browser. Returns the exit status."""
     motion = Motion.load(path)
     media = None if video is None else open_media(video)
@@ -25,6 +25,7 @@ def run(path: Path, video: Path | None, out: Path | None, show: bool, body: str 
             body_of(motion, body),
             media,
             title=title,
+            skin=skin,
             progress=lambda done, total: display("video", done, total),
         )
         for one in written:
