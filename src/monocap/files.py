@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from monocap.errors import InputError
+from monocap.errors import InputError, MonocapError
 
 TEMPORARY = ".monocap-tmp-"  # then the process's number: `pipeline.lock` clears away those of killed ones
 MAX_NPZ_BYTES = 2 << 30  # unpacked; a full SMPL-X v1.1 file needs about 1 GB
@@ -37,6 +37,25 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+RESUMABLE = (
+    "what was complete is kept, nothing half-written. Make room or choose another folder with -o, then go on with "
+    "--resume"
+)
+
+
+@contextlib.contextmanager
+def filling(folder: Path, remedy: str = RESUMABLE) -> Iterator[None]:
+    """A full disk, or a folder that cannot be written, while ``folder`` is filled: one line with what to do."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, MonocapError):
+            raise
+        own = error.filename is None or TEMPORARY in str(error.filename)
+        place = folder if own else error.filename
+        raise InputError(f"{place}: {error.strerror or error}; {remedy}") from error
 
 
 def _umask() -> int:
@@ -68,19 +87,30 @@ def read_npz(
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open(path, "rb") as stream:
+            return read_npz_stream(stream, str(path), keys, max_bytes)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def read_npz_stream(
+    stream: IO[bytes], name: str, keys: Collection[str] | None = None, max_bytes: int = MAX_NPZ_BYTES
+) -> dict[str, np.ndarray]:
+    """`read_npz` of an open file or bytes in memory, called ``name`` in messages."""
+    try:
+        with zipfile.ZipFile(stream) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             wanted = [key for key in members if keys is None or key in keys]
             total = sum(members[key].file_size for key in wanted)
             if total > max_bytes:
                 raise InputError(
-                    f"{path}: {total / 1e6:.0f} MB unpacked, more than the allowed {max_bytes / 1e6:.0f} MB"
+                    f"{name}: {total / 1e6:.0f} MB unpacked, more than the allowed {max_bytes / 1e6:.0f} MB"
                 )
             return {key: _read_member(archive, members[key]) for key in wanted}
     except InputError:
         raise
     except Exception as error:  # zipfile, zlib and ast raise a dozen kinds on damaged files
-        raise InputError(f"{path}: not a readable npz archive ({error})") from error
+        raise InputError(f"{name}: not a readable npz archive ({error})") from error
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:

@@ -22,6 +22,25 @@ Array = NDArray[Any]
 
 MOTION_SCHEMA = "monocap.motion/1"
 
+HAND_POINTS, FACE_POINTS = 21, 53
+_SIDED = ("Left", "Right")
+ARKIT = (
+    *(f"browDown{side}" for side in _SIDED),
+    "browInnerUp",
+    *(f"browOuterUp{side}" for side in _SIDED),
+    "cheekPuff",
+    *(f"{name}{side}" for name in ("cheekSquint", "eyeBlink") for side in _SIDED),
+    *(f"eyeLook{way}{side}" for way in ("Down", "In", "Out", "Up") for side in _SIDED),
+    *(f"{name}{side}" for name in ("eyeSquint", "eyeWide") for side in _SIDED),
+    *("jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose"),
+    *(f"{name}{side}" for name in ("mouthDimple", "mouthFrown") for side in _SIDED),
+    *("mouthFunnel", "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight"),
+    *("mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper"),
+    *(f"{name}{side}" for name in ("mouthSmile", "mouthStretch", "mouthUpperUp", "noseSneer") for side in _SIDED),
+    "tongueOut",
+)
+"""Apple's 52 face shapes in alphabetical order."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -94,11 +113,27 @@ class Keypoints:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """Hands and face of one person, in one picture or (T,…) through all frames; zero where they are not seen.
+
+    ``hands`` (…,2,21,6), left first: wrist, then thumb, index, middle, ring, little finger from knuckle to tip; image
+    pixels, confidence 0–1, and metres about the points' mean along the image's axes: hints, not measurements.
+    ``face`` (…,53,3): iBUG's 51 inner points, right and left iris; pixels, confidence. ``shapes`` (…,52): ARKit's
+    weights 0–1 by `ARKIT`.
+    """
+
+    hands: Array
+    face: Array
+    shapes: Array
+
+
+@dataclass(frozen=True)
 class Track:
     """One person through all T frames of a source.
 
     ``points2d`` (T,N,3) pixels and confidence; ``points3d`` (T,N,3) hints as in `Keypoints`; ``valid`` (T,)
-    bool: False where the person was not found (the row's other entries are then zero); ``score`` (T,).
+    bool: False where the person was not found (the row's other entries are then zero); ``score`` (T,). ``parts``:
+    hands and face, or None where nobody looked for them.
     """
 
     track_id: int
@@ -107,6 +142,7 @@ class Track:
     points3d: Array
     valid: Array
     score: Array
+    parts: Parts | None = None
 
 
 @dataclass(frozen=True)
@@ -171,8 +207,11 @@ _MOTION_SHAPES: dict[str, tuple[str | int, ...]] = {
     "joint_names": ("J",),
     "keypoint_names": ("N",),
     "foot_contact": ("P", "T", 4),
+    "hand_keypoints2d": ("P", "T", 2, HAND_POINTS, 3),
+    "face_keypoints2d": ("P", "T", FACE_POINTS, 3),
+    "arkit": ("P", "T", len(ARKIT)),
 }
-_OPTIONAL = ("foot_contact",)
+_OPTIONAL = ("foot_contact", "hand_keypoints2d", "face_keypoints2d", "arkit")
 
 
 @dataclass(frozen=True)
@@ -183,6 +222,8 @@ class Motion:
     camera frame, metres; ``keypoints2d`` is what was detected, pixels and confidence. Every array that
     follows time has T rows; a missing person is marked in ``valid``, never dropped. ``foot_contact`` (P,T,4) bool
     says where left heel, left toe, right heel, right toe rest on the ground, or is None where nobody has said.
+    ``hand_keypoints2d`` (P,T,2,21,3), ``face_keypoints2d`` (P,T,53,3) and ``arkit`` (P,T,52), the weights of ARKit's
+    face shapes by `ARKIT`, are as detected, confidence 0 where not seen, or None where nobody looked for them.
 
     Raises InputError when shapes disagree.
     """
@@ -213,6 +254,9 @@ class Motion:
     body_model: str = "open"
     schema: str = field(default=MOTION_SCHEMA)
     foot_contact: Array | None = None
+    hand_keypoints2d: Array | None = None
+    face_keypoints2d: Array | None = None
+    arkit: Array | None = None
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
@@ -316,14 +360,19 @@ class Motion:
     def resized(self, width: int, height: int) -> Motion:
         """The same motion as seen in its picture made ``width`` × ``height`` pixels: camera and keypoints follow."""
         x, y = width / int(self.image_size[0]), height / int(self.image_size[1])
-        K, points = self.K.copy(), self.keypoints2d.copy()
+        K = self.K.copy()
         K[:, 0, 0] *= x
         K[:, 1, 1] *= y
         K[:, 0, 2], K[:, 1, 2] = _moved(K[:, 0, 2], x), _moved(K[:, 1, 2], y)
-        seen = points[..., 2] > 0
-        points[..., 0] = np.where(seen, _moved(points[..., 0], x), points[..., 0])
-        points[..., 1] = np.where(seen, _moved(points[..., 1], y), points[..., 1])
-        return replace(self, K=K, keypoints2d=points, image_size=np.array([width, height], dtype=np.int64))
+        moved: dict[str, Array] = {}
+        for name in ("keypoints2d", "hand_keypoints2d", "face_keypoints2d"):
+            if (found := getattr(self, name)) is None:
+                continue
+            points = moved[name] = found.copy()
+            seen = points[..., 2] > 0
+            points[..., 0] = np.where(seen, _moved(points[..., 0], x), points[..., 0])
+            points[..., 1] = np.where(seen, _moved(points[..., 1], y), points[..., 1])
+        return replace(self, K=K, image_size=np.array([width, height], dtype=np.int64), **moved)
 
     def joint(self, name: str) -> Array:
         """Posed positions (P,T,3) of one joint by name, camera frame, metres."""

@@ -44,7 +44,7 @@ const settled = () => page.waitForFunction(() => {
 });
 
 await page.goto(address);
-await page.waitForFunction(() => globalThis.monocap, null, { timeout: 30000 }).catch(async () => { console.error(errors, await page.locator('#message').textContent()); process.exit(1); });
+await page.waitForFunction(() => globalThis.monocap, null, { timeout: 120000 }).catch(async () => { console.error(errors, await page.locator('#message').textContent()); process.exit(1); });
 await settled();
 const states = [await state()];
 for (const step of steps) {

@@ -154,6 +154,21 @@ def read_picture(path: str | os.PathLike[str], most_pixels: int | None = None) -
     return Picture(_turned(pixels, turn), focal, full, factor)
 
 
+def picture_size(path: str | os.PathLike[str]) -> tuple[tuple[int, int], float | None]:
+    """Upright width and height of a still picture, and the focal length in pixels that EXIF tells or None.
+
+    Reads the file's head only, but for TIFF. Raises MediaError as `read_picture`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MediaError(f"{path}: no such file")
+    with _open(path) as image:
+        if image.format == "TIFF":  # turned while it is decoded
+            image.load()
+        focal, size, turn = _focal(image), image.size, _orientation(image)
+    return ((size[1], size[0]) if turn >= 5 else (size[0], size[1])), focal
+
+
 def shrink_factor(width: int, height: int, most_pixels: int) -> int:
     """The least whole number by which both sides must be divided for at most ``most_pixels``."""
     return max(1, math.ceil(math.sqrt(width * height / most_pixels)))

@@ -22,7 +22,7 @@ import numpy as np
 
 from monocap.bodies import BodyModel
 from monocap.errors import InputError
-from monocap.export import present, write_glb
+from monocap.export import present, skin_texture, write_glb
 from monocap.files import replacing
 from monocap.geometry import transforms
 from monocap.media.readers import Media
@@ -41,23 +41,24 @@ def write_page(
     media: Media | None = None,
     *,
     title: str | None = None,
+    skin: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
     """Write a motion as a self-contained HTML page; returns the files written.
 
     ``media`` is what was captured: it is re-encoded small (H.264, JPEG), at the motion's own times, so that every
     browser plays it, and embedded; a video that stays above `MAX_EMBEDDED` bytes is written beside the page as
-    ``STEM.mp4``. Without ``media`` there is only the 3D view.
+    ``STEM.mp4``. Without ``media`` there is only the 3D view. ``skin`` as in `export.skin_texture`.
 
-    Raises InputError if motion and body do not fit each other or there is no frame, MediaError if the media cannot be
-    read.
+    Raises InputError if motion, body and skin do not fit each other or there is no frame, MediaError if the media
+    cannot be read.
     """
     path = Path(path)
     if motion.frames == 0:
         raise InputError(f"{path}: a motion without frames cannot be shown")
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.glb"
-        write_glb(model, motion, body)
+        write_glb(model, motion, body, texture=skin_texture(body, skin))
         packed = model.read_bytes()
         written, shown, inside = [path], None, b""
         if media is not None:
