@@ -88,6 +88,8 @@ FAMILIES: dict[str, CropFamily] = {
         _family("hmr2", **(_HMR2 | {"shrink": "gaussian"})),
         _family("tokenhmr", **(_HMR2 | {"shrink": "gaussian"})),
         _family("camerahmr", **(_HMR2 | {"aspect": (1.0, 1.0), "shrink": "none"})),
+        # ours: the square and the numbers that BlazePose's encoder has learned from
+        _family("light", resolution=256, columns=(0, 256), margin=1.25, mean=(0.0,) * 3, deviation=(1.0,) * 3),
     )
 }
 
