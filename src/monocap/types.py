@@ -128,12 +128,25 @@ class Parts:
 
 
 @dataclass(frozen=True)
+class BodyGuess:
+    """What a regression network says of one person's body, in one picture or (…) through all frames; camera frame.
+
+    ``pose`` (…,66) rad, axis-angle: root, then the 21 body joints of SMPL-X; ``betas`` (…,10); ``pelvis`` (…,3) m, the
+    posed pelvis, zero where nothing was said.
+    """
+
+    pose: Array
+    betas: Array
+    pelvis: Array
+
+
+@dataclass(frozen=True)
 class Track:
     """One person through all T frames of a source.
 
     ``points2d`` (T,N,3) pixels and confidence; ``points3d`` (T,N,3) hints as in `Keypoints`; ``valid`` (T,)
     bool: False where the person was not found (the row's other entries are then zero); ``score`` (T,). ``parts``:
-    hands and face, or None where nobody looked for them.
+    hands and face, ``guess``: what a regression network says; None where nobody looked for them.
     """
 
     track_id: int
@@ -143,6 +156,7 @@ class Track:
     valid: Array
     score: Array
     parts: Parts | None = None
+    guess: BodyGuess | None = None
 
 
 @dataclass(frozen=True)
