@@ -1,4 +1,4 @@
-"""Where joints and skin of the open body go for given rotations: what the losses and errors of pose priors compare."""
+"""Where joints and skin of the open body go for given rotations: what losses and errors of trained networks compare."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from monocap.bodies import BodyModel, load_body
 from monocap.geometry.kinematics_torch import forward_kinematics_torch
 
 BODY_JOINTS = 22
+SHAPES = 10  # betas that networks tell
 
 
 class BodyPoints(nn.Module):
-    """Joints, and ``count`` points of the skin spread evenly by area, of a body in its mean shape; metres, root fixed.
+    """Joints, and ``count`` points of the skin spread evenly by area, of a body; metres.
 
     Vertices are drawn with probability in proportion to the area around them, so that a plain mean over them is an
     area-weighted mean over the skin.
@@ -22,18 +23,17 @@ class BodyPoints(nn.Module):
     rest: Tensor
     points: Tensor
     weights: Tensor
+    rest_by_betas: Tensor
+    points_by_betas: Tensor
 
     def __init__(self, body: BodyModel | None = None, count: int = 256, seed: int = 0) -> None:
         super().__init__()
         body = body or load_body("open")
         self.parents = tuple(int(p) for p in body.parents[:BODY_JOINTS])
-        corners = body.v_template[body.faces].astype(np.float64)
-        area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-        share = np.bincount(body.faces.reshape(-1), np.repeat(area, body.faces.shape[1]), len(body.v_template))
-        ids = np.random.default_rng(seed).choice(len(share), count, replace=False, p=share / share.sum())
+        ids = spread(body, count, seed)
         self.register_buffer("rest", torch.tensor(body.J_template[:BODY_JOINTS]), persistent=False)
         self.register_buffer("points", torch.tensor(body.v_template[ids]), persistent=False)
-        self.register_buffer("weights", torch.tensor(_to_body(body)[ids]), persistent=False)
+        self.register_buffer("weights", torch.tensor(carried(body, BODY_JOINTS)[ids]), persistent=False)
 
     def forward(self, rotations: Tensor, skin: bool = True) -> tuple[Tensor, Tensor | None]:
         """Joints (N,22,3) and skin points (N,count,3), or None, for local rotations (N,21,3,3) of the body joints."""
@@ -42,19 +42,34 @@ class BodyPoints(nn.Module):
         world, joints = forward_kinematics_torch(torch.cat([root, rotations], dim=1), rest, self.parents)
         if not skin:
             return joints, None
-        shift = joints - (world @ rest[:, :, None])[..., 0]
-        bones = torch.cat([world, shift[..., None]], dim=-1).flatten(2)  # (N,22,12)
-        blended = (self.weights.to(rotations.dtype) @ bones).unflatten(-1, (3, 4))
-        turned = (blended[..., :3] @ self.points.to(rotations.dtype)[..., None])[..., 0]
-        return joints, turned + blended[..., 3]
+        dtype = rotations.dtype
+        return joints, blend(world, joints, rest, self.points.to(dtype), self.weights.to(dtype))
 
 
-def _to_body(body: BodyModel) -> np.ndarray:
-    """Skinning weights (V,22): face and fingers follow the body joint that carries them."""
+def blend(world: Tensor, joints: Tensor, rest: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    """Skin (N,V,3) by linear blending: ``points`` (V,3) or (N,V,3) of the rest body, whose joints are ``rest`` (J,3) or
+    (N,J,3), moved by world rotations (N,J,3,3) and ``joints`` (N,J,3) with ``weights`` (V,J)."""
+    shift = joints - (world @ rest[..., None])[..., 0]
+    bones = torch.cat([world, shift[..., None]], dim=-1).flatten(2)  # (N,J,12)
+    blended = (weights @ bones).unflatten(-1, (3, 4))
+    turned = (blended[..., :3] @ points[..., None])[..., 0]
+    return turned + blended[..., 3]
+
+
+def spread(body: BodyModel, count: int, seed: int = 0) -> np.ndarray:
+    """Numbers (count,) of vertices, each drawn with probability in proportion to the skin's area around it."""
+    corners = body.v_template[body.faces].astype(np.float64)
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    share = np.bincount(body.faces.reshape(-1), np.repeat(area, body.faces.shape[1]), len(body.v_template))
+    return np.random.default_rng(seed).choice(len(share), count, replace=False, p=share / share.sum())
+
+
+def carried(body: BodyModel, count: int) -> np.ndarray:
+    """Skinning weights (V,count) on the leading joints: skin of the others follows the joint that carries them."""
     carrier = np.arange(len(body.parents))
-    for joint in range(BODY_JOINTS, len(carrier)):
+    for joint in range(count, len(carrier)):
         carrier[joint] = carrier[body.parents[joint]]
-    weights = np.zeros((len(body.lbs_weights), BODY_JOINTS), np.float32)
+    weights = np.zeros((len(body.lbs_weights), count), np.float32)
     for joint, target in enumerate(carrier):
         weights[:, target] += body.lbs_weights[:, joint]
     return weights
