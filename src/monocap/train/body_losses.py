@@ -1,0 +1,225 @@
+"""What makes a predicted body wrong: the losses of the regression networks' papers, as terms with weights per family.
+
+Forms and weights are those of the official codes (HMR, SPIN, VIBE, SMPLer, CLIFF, HMR 2.0), which differ from one
+another in norm, in what the mean goes over, in the joints and their root. Every term counts only what a sample has:
+of pictures with 2D keypoints alone, the 3D terms are exactly zero, and so are their gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from monocap.errors import InputError
+from monocap.geometry.cameras import TRAINING_FOCAL, crop_to_full_translation, weak_to_translation
+from monocap.train.posed_body import POINTS
+
+Projection = Literal["weak", "spin", "hmr2", "full"]
+
+LIMBS: tuple[str, ...] = tuple(
+    f"{side}_{part}" for part in ("ankle", "knee", "hip", "wrist", "elbow", "shoulder") for side in ("right", "left")
+)
+LSP: tuple[str, ...] = (*LIMBS, "neck", "head")
+"""The joints of `POINTS` that stand for LSP's 14 (its neck and top of the head are not exactly there)."""
+HIPS = ("left_hip", "right_hip")
+
+
+@dataclass(frozen=True)
+class Term:
+    """``weight`` × |difference| ("l1") or its square ("l2"), summed or meant over coordinates.
+
+    ``over``: "entries": mean over all coordinates of samples that have any, times their confidence; "visible": mean
+    over coordinates of confidence above 0 (TensorFlow's SUM_BY_NONZERO_WEIGHTS); "sum": no mean at all.
+    """
+
+    weight: float
+    norm: Literal["l1", "l2"]
+    over: Literal["entries", "visible", "sum"] = "entries"
+
+    def __call__(self, estimate: Tensor, truth: Tensor, confidence: Tensor, share: Tensor | None = None) -> Tensor:
+        """Estimate and truth (N,n,D), confidence (N,n) ≥ 0; ``share`` (N,) weighs samples without counting in the mean.
+
+        Zero, with zero gradients, where nothing is known; what is not known may hold any numbers, NaN too.
+        """
+        known = confidence > 0
+        difference = torch.where(known[..., None], estimate - truth, torch.zeros((), device=estimate.device))
+        error = difference.abs() if self.norm == "l1" else difference**2
+        weights = torch.where(known, confidence, 0.0)
+        if share is not None:
+            weights = weights * share[:, None]
+        total = (error * weights[..., None]).sum()
+        if self.over == "sum":
+            return self.weight * total
+        count = known.sum() if self.over == "visible" else known.any(dim=1).sum() * known.shape[1]
+        return self.weight * total / (count * estimate.shape[-1]).clamp(min=1)
+
+
+@dataclass(frozen=True)
+class LossRecipe:
+    """One family's losses; a term that is None has none.
+
+    ``points``: reprojection, in units of ``unit`` × (−1…1 across the crop), through ``projection``; ``joints``: of
+    ``joint_names`` (None: all) after taking away the mean of ``root``, in metres; ``rotations``: entries of matrices;
+    ``betas``; ``vertices``: after taking away the same root; ``scale``: of mean exp(−10 s)², which keeps the camera's
+    scale positive; ``adversarial``: of the discriminators. ``stages``: which of an iterative network's estimates count
+    (discriminators see all of HMR's). ``times``: of the whole sum.
+    """
+
+    points: Term
+    joints: Term
+    rotations: Term | None
+    betas: Term | None
+    vertices: Term | None = None
+    scale: float = 0.0
+    adversarial: float = 0.0
+    joint_names: tuple[str, ...] | None = LSP
+    root: tuple[str, ...] = HIPS
+    projection: Projection = "weak"
+    unit: float = 1.0
+    stages: Literal["last", "all"] = "last"
+    times: float = 1.0
+
+
+_SPIN = LossRecipe(
+    points=Term(5.0, "l2"), joints=Term(5.0, "l2"), rotations=Term(1.0, "l2"), betas=Term(0.001, "l2"), scale=1.0,
+    joint_names=None, projection="spin", times=60.0,
+)  # fmt: skip
+
+RECIPES: dict[str, LossRecipe] = {
+    # half the mean square over the 216 entries of rotations and 10 betas together
+    "hmr": LossRecipe(
+        points=Term(60.0, "l1", "visible"), joints=Term(30.0, "l2"), rotations=Term(30.0 * 216 / 226, "l2"),
+        betas=Term(30.0 * 10 / 226, "l2"), adversarial=1.0,
+    ),
+    "spin": _SPIN,
+    # config.yaml, not the constructor's defaults; the discriminator is of motion
+    "vibe": LossRecipe(
+        points=Term(300.0, "l2"), joints=Term(300.0, "l2"), rotations=Term(60.0, "l2"), betas=Term(0.06, "l2"),
+        adversarial=0.5, projection="spin",
+    ),
+    "smpler": LossRecipe(
+        points=Term(100.0, "l2"), joints=Term(1000.0, "l2"), rotations=Term(50.0, "l1"), betas=None,
+        vertices=Term(100.0, "l1"),
+    ),
+    # as SPIN, but the error is taken where the whole picture's camera projects
+    "cliff": LossRecipe(**{**_SPIN.__dict__, "projection": "full"}),
+    "hmr2": LossRecipe(
+        points=Term(0.01, "l1", "sum"), joints=Term(0.05, "l1", "sum"), rotations=Term(0.001, "l2", "sum"),
+        betas=Term(0.0005, "l2", "sum"), adversarial=0.0005, joint_names=None, root=("pelvis",), projection="hmr2",
+        unit=0.5,
+    ),
+}  # fmt: skip
+"""By family. HMR 2.0's are sums: they grow with the batch, as published (48 a device)."""
+
+
+def recipe(name: str) -> LossRecipe:
+    """A family's losses. Raises InputError for an unknown one."""
+    if name not in RECIPES:
+        raise InputError(f"no losses of {name!r}; there are {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """The truth of N crops over the K points of ``names``, as tensors; what is unknown has weight 0.
+
+    ``points`` (N,K,2) −1…1 across the crop with ``seen`` (N,K) confidence; ``joints`` (N,K,3) m in any origin, axes of
+    the (turned) camera, with ``known`` (N,K); ``rotmats`` (N,J,3,3) with ``turned`` (N,J); ``betas`` (N,B) with
+    ``shaped`` (N,). ``share`` (N,): weight of the data set's 2D. ``center`` (N,2) px from the principal point, ``size``
+    (N,) and ``focal`` (N,) px: the crop's square. ``body``: the body that rotations and betas give, points (N,K,3) and
+    skin (N,V,3), which counts where both are known; None where no term wants it.
+    """
+
+    points: Tensor
+    seen: Tensor
+    joints: Tensor
+    known: Tensor
+    rotmats: Tensor
+    turned: Tensor
+    betas: Tensor
+    shaped: Tensor
+    share: Tensor
+    center: Tensor
+    size: Tensor
+    focal: Tensor
+    body: tuple[Tensor, Tensor] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """What a network said at one stage: ``rotmats`` (N,J,3,3), ``betas`` (N,B), ``cam`` (N,3) s, tx, ty; and of the
+    body with it ``points`` (N,K,3) m, untranslated, and ``skin`` (N,V,3) or None."""
+
+    rotmats: Tensor
+    betas: Tensor
+    cam: Tensor
+    points: Tensor
+    skin: Tensor | None = None
+
+
+def project(how: Projection, points: Tensor, cam: Tensor, targets: Targets) -> Tensor:
+    """Where points (N,K,3) m lie in the crop, −1…1 (N,K,2), for cameras (N,3) s, tx, ty.
+
+    "weak": s (X + t), HMR and SMPLer; "spin", "hmr2": a pinhole of 5000 px over crops of 224 and 256; "full": CLIFF's,
+    the pinhole of the whole picture, which knows where the crop lies in it.
+    """
+    if how == "weak":
+        return cam[:, None, :1] * (points[..., :2] + cam[:, None, 1:])
+    if how == "full":
+        nowhere = torch.zeros_like(targets.center)  # `center` is counted from the principal point already
+        at = points + crop_to_full_translation(cam, targets.center, targets.size, nowhere, targets.focal)[:, None]
+        flat = targets.focal[:, None, None] * at[..., :2] / at[..., 2:].clamp(min=0.05)
+        return (flat - targets.center[:, None]) * (2 / targets.size[:, None, None])
+    resolution = 224.0 if how == "spin" else 256.0
+    at = points + weak_to_translation(cam, resolution)[:, None]
+    return (2 * TRAINING_FOCAL / resolution) * at[..., :2] / at[..., 2:]
+
+
+def rootless(points: Tensor, names: Sequence[str], root: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Points (N,K,3) minus the mean of the points ``root``, and that mean (N,1,3)."""
+    middle = points[:, [list(names).index(name) for name in root]].mean(dim=1, keepdim=True)
+    return points - middle, middle
+
+
+def body_losses(
+    which: LossRecipe, stages: Sequence[Estimate], targets: Targets, names: Sequence[str] = POINTS
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of a network's ``stages`` (last one best) and its parts by name, without the adversarial one."""
+    counted = stages if which.stages == "all" else stages[-1:]
+    parts: dict[str, Tensor] = {}
+    for estimate in counted:
+        for name, value in _parts(which, estimate, targets, names).items():
+            parts[name] = parts[name] + value if name in parts else value
+    scaled = {name: value * (which.times / len(counted)) for name, value in parts.items()}
+    return torch.stack(list(scaled.values())).sum(), scaled
+
+
+def _parts(which: LossRecipe, estimate: Estimate, targets: Targets, names: Sequence[str]) -> dict[str, Tensor]:
+    parts: dict[str, Tensor] = {}
+    flat = project(which.projection, estimate.points.float(), estimate.cam.float(), targets)
+    parts["points"] = which.points(which.unit * flat, which.unit * targets.points, targets.seen, targets.share)
+
+    chosen = [i for i, name in enumerate(names) if which.joint_names is None or name in which.joint_names]
+    root = [list(names).index(name) for name in which.root]
+    rooted = (targets.known[:, root] > 0).all(dim=1)
+    mine, middle = rootless(estimate.points, names, which.root)
+    true, _ = rootless(targets.joints, names, which.root)
+    parts["joints"] = which.joints(mine[:, chosen], true[:, chosen], targets.known[:, chosen] * rooted[:, None])
+
+    if which.rotations is not None:
+        parts["rotations"] = which.rotations(estimate.rotmats.flatten(2), targets.rotmats.flatten(2), targets.turned)
+    if which.betas is not None:
+        parts["betas"] = which.betas(estimate.betas[:, None], targets.betas[:, None], targets.shaped[:, None])
+    if which.vertices is not None and estimate.skin is not None and targets.body is not None:
+        points, skin = targets.body
+        whole = (targets.turned > 0).all(dim=1) & (targets.shaped > 0)
+        confidence = whole[:, None].expand(skin.shape[:2]).float()
+        true_middle = rootless(points, names, which.root)[1]
+        parts["vertices"] = which.vertices(estimate.skin - middle, skin - true_middle, confidence)
+    if which.scale:
+        parts["scale"] = which.scale * torch.exp(-10.0 * estimate.cam[:, 0].float()).square().mean()
+    return parts
