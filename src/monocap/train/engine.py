@@ -1,19 +1,19 @@
-"""The training loop: steps, not epochs, on any one device, and resumable to the same bits.
+"""The training loop: steps, not epochs, on one device or many, and resumable to the same bits.
 
-Step k draws its batch and its noise from seeds that are functions of (seed, k) alone, so a run that stops and goes on
-is the run that never stopped (on one device, with one number of threads).
+Step k draws its batch and its noise from seeds that are functions of (seed, k, piece) alone, so a run that stops and
+goes on is the run that never stopped (on one kind of device, with one number of threads and of pieces).
 """
 
 from __future__ import annotations
 
-import copy
-import csv
-import math
+import contextlib
+import os
+import pickle
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import zipfile
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -21,13 +21,42 @@ from torch import Tensor, nn
 
 from monocap.errors import InputError
 from monocap.files import replacing
+from monocap.pipeline.lock import locked
+from monocap.train.distributed import launch, leave
+from monocap.train.logs import EVENTS, CsvLog, Events
+from monocap.train.memory import peak_memory, reset_peak
+from monocap.train.overfit import overfit
+from monocap.train.settings import TrainSettings as TrainSettings
+from monocap.train.settings import check
+from monocap.train.stepping import Group as Group
+from monocap.train.stepping import Seeds as Seeds
+from monocap.train.stepping import Stepper
 
 CHECKPOINT, LOG = "checkpoint.ckpt", "log.csv"
-Progress = Callable[[int, int, dict[str, float]], None]
+_TOLD_EVERY = 20  # steps, to TensorBoard
+
+
+class Progress(Protocol):
+    """Told of every step: its loss and the samples per second; and of every validation, with all that was measured
+    (three numbers or more)."""
+
+    def __call__(self, step: int, steps: int, named: dict[str, float], /) -> None: ...
 
 
 class Task(Protocol):
-    """What the engine needs to know of a network and its data."""
+    """What the engine needs to know of a network and its data.
+
+    A task may have more, all optional:
+
+    - ``groups() -> Sequence[Group]``: weights with a learning rate of their own. What does not require a gradient is
+      neither trained nor averaged, and parts that are frozen whole stay in evaluation mode (batch norms keep their
+      statistics).
+    - ``batches(seeds: Seeds, device) -> Iterator``: in place of ``batch``, the batches drawn with these seeds in this
+      order, so that workers can prepare them ahead; batch i must be a function of ``seeds[i]`` alone.
+    - ``setup(fabric)``: called once after the network was set up, for a task that trains something beside it.
+    - ``state_dict()`` and ``load_state_dict(state)``: tensors and numbers that a resumed run needs.
+    - ``unit``: what is counted in the rate, e.g. "pictures" ("samples").
+    """
 
     @property
     def module(self) -> nn.Module:
@@ -35,198 +64,183 @@ class Task(Protocol):
         ...
 
     def batch(self, generator: torch.Generator, device: torch.device) -> Any:
-        """The next training batch, drawn with ``generator`` (on the processor) only."""
+        """The next `TrainSettings.share` samples, drawn with ``generator`` (on the processor) only."""
         ...
 
     def loss(self, module: nn.Module, batch: Any, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss to go down and its named parts; ``progress`` in 0–1 is how much of the run is done."""
+        """The mean loss to go down and its named parts; ``progress`` in 0–1 is how much of the run is done.
+
+        ``module`` is to be called, not its methods: only so do many processes and 16 bits take part."""
         ...
 
     def validate(self, module: nn.Module) -> dict[str, float]:
-        """Named errors on held-out data; the first one chooses the best weights (lower is better)."""
+        """Named errors on held-out data; the first one chooses the best weights (lower is better). Called in the first
+        process only."""
         ...
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How to go down. ``learning_rate`` rises linearly over ``warmup`` steps and falls to a hundredth along a cosine;
-    ``average``: decay of an exponential moving average of the weights, which is then what is validated and kept (None:
-    the weights themselves); ``clip``: largest gradient norm; ``threads``: of the processor (None: torch's choice)."""
-
-    steps: int
-    batch: int
-    learning_rate: float
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    warmup: int = 200
-    average: float | None = 0.999
-    clip: float | None = 1.0
-    seed: int = 1
-    validate_every: int = 500
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    threads: int | None = None
-
-    def rate(self, step: int) -> float:
-        """Learning rate of one step, as a share of ``learning_rate``."""
-        rise = min(1.0, (step + 1) / max(self.warmup, 1))
-        return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(step / self.steps, 1.0))))
 
 
 @dataclass(frozen=True)
 class Trained:
-    """``state`` holds the best weights (processor), found at ``step`` with ``metrics``; ``seconds`` of training."""
+    """``state`` holds the best weights (processor), found at ``step`` with ``metrics``; ``seconds`` of training;
+    ``rate``: samples per second, ``memory_mb``: see `peak_memory`, both of the part that this call ran."""
 
     state: dict[str, Tensor]
     step: int
     metrics: dict[str, float]
     seconds: float
+    rate: float = 0.0
+    memory_mb: float | None = None
 
 
 def train(
     task: Task, settings: TrainSettings, out: Path, resume: bool = False, progress: Progress | None = None
 ) -> Trained:
-    """Train ``task.module`` and return its best weights; ``out`` gets ``checkpoint.ckpt`` and ``log.csv``.
+    """Train ``task.module`` and return its best weights; ``out`` gets ``checkpoint.ckpt`` and ``log.csv``, and
+    ``tensorboard`` where that is installed.
 
     The checkpoint is written at every validation. With ``resume`` a checkpoint in ``out`` is gone on from; without
     one there, training starts. A resumed run may be given another number of ``steps``: the learning rate goes on where
-    that length has it. Raises InputError for settings that cannot be, a checkpoint of other settings, or
-    when a finished or unfinished run lies in ``out`` and ``resume`` was not asked for; FloatingPointError when the
-    loss is no longer a number.
-    """
-    _check(settings)
-    path = out / CHECKPOINT
-    if path.exists() and not resume:
-        raise InputError(f"{path} exists; pass --resume to go on from it, or choose another folder")
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)
-    fabric.launch()
-    torch.manual_seed(settings.seed)
-    optimiser = torch.optim.AdamW(
-        task.module.parameters(), settings.learning_rate, settings.betas, weight_decay=settings.weight_decay
-    )
-    module, wrapped = fabric.setup(task.module, optimiser)
-    averaged = None if settings.average is None else copy.deepcopy(task.module).requires_grad_(False)
-    state: dict[str, Any] = {"module": task.module, "optimiser": optimiser, "step": 0, "seconds": 0.0, "best": None}
-    state["settings"] = asdict(settings)
-    if averaged is not None:
-        state["averaged"] = averaged
-    if path.exists():
-        _load(fabric, path, state, settings)
-    out.mkdir(parents=True, exist_ok=True)
-    log = _Log(out / LOG, state["step"])
-    start, before = time.monotonic(), state["seconds"]
+    that length has it. With many processes only the first returns; the others end here (SystemExit).
 
-    for step in range(state["step"], settings.steps):
-        module.train()
-        generator = torch.Generator().manual_seed(_mix(settings.seed, step, 0))
-        torch.manual_seed(_mix(settings.seed, step, 1))
-        for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * settings.rate(step)
-        loss, parts = task.loss(module, task.batch(generator, fabric.device), step / settings.steps)
-        if not bool(torch.isfinite(loss)):
-            raise FloatingPointError(f"the loss is {float(loss.detach())} at step {step}; lower the learning rate")
-        wrapped.zero_grad()
-        fabric.backward(loss)
-        if settings.clip is not None:
-            fabric.clip_gradients(module, wrapped, max_norm=settings.clip)
-        wrapped.step()
-        if averaged is not None and settings.average is not None:
-            # early on, the average forgets the random start faster than its decay says
-            _follow(averaged, task.module, min(settings.average, (1 + step) / (10 + step)))
-        done = step + 1
-        if done % settings.validate_every and done != settings.steps:
-            if progress is not None and done % 20 == 0:
-                progress(done, settings.steps, {"loss": float(loss.detach())})
-            continue
-        judged = task.module if averaged is None else averaged
+    With ``settings.overfit`` nothing is trained or kept: see `overfit.overfit`; the metrics are the loss before and
+    after, and the state is not worth keeping.
+
+    Raises InputError for settings that cannot be, a checkpoint of other settings, or when a finished or unfinished run
+    lies in ``out`` and ``resume`` was not asked for; FloatingPointError when the loss is no longer a number.
+    """
+    check(settings)
+    path, saved = out / CHECKPOINT, None
+    if settings.overfit is not None:
+        steps = settings.overfit
+        settings = replace(settings, steps=steps, warmup=min(settings.warmup, steps // 10), average=None)
+    elif path.exists():
+        if not resume:
+            raise InputError(f"{path} exists; pass --resume to go on from it, or choose another folder")
+        saved = _read(path, settings)
+    fabric = launch(settings)
+    torch.manual_seed(settings.seed)
+    with locked(out) if fabric.is_global_zero else contextlib.nullcontext():
+        reset_peak(fabric.device)
+        stepper = Stepper(task, settings, fabric)
+        run = _Run(stepper, settings, out, progress)
+        done = run.go(saved) if settings.overfit is None else run.overfit()
+        leave(fabric)
+    return done
+
+
+class _Run:
+    """The steps of a run, with what is measured, written and told between them."""
+
+    def __init__(self, stepper: Stepper, settings: TrainSettings, out: Path, progress: Progress | None) -> None:
+        self._stepper, self._settings, self._out = stepper, settings, out
+        self._fabric: Fabric = stepper.fabric
+        self._first = self._fabric.is_global_zero
+        self._progress = progress if self._first else None
+        self._rate_name = f"{getattr(stepper.task, 'unit', 'samples')}_per_second"
+        self._best: dict[str, Any] | None = None
+        self._stepped, self._stepping = 0, 0.0  # steps of this call and their seconds, validation left out
+
+    def go(self, saved: dict[str, Any] | None) -> Trained:
+        settings, stepper = self._settings, self._stepper
+        begin, before = 0, 0.0
+        if saved is not None:
+            stepper.load(saved)
+            begin, before, self._best = saved["step"], saved["seconds"], saved["best"]
+        log = CsvLog(self._out / LOG, begin) if self._first else None
+        events = Events(self._out / EVENTS, begin) if self._first else None
+        start, seconds = time.monotonic(), before
+        stepper.prepare(begin, settings.steps)
+        for step in range(begin, settings.steps):
+            loss, parts = self._timed(step)
+            done = step + 1
+            last = done == settings.steps
+            quick = {"loss": loss, self._rate_name: self._rate}
+            if self._progress is not None and (done % settings.validate_every and not last):
+                self._progress(done, settings.steps, quick)
+            if events is not None and done % _TOLD_EVERY == 0:
+                events.write(done, {**quick, "learning_rate": settings.learning_rate * settings.rate(step)})
+            if (done % settings.validate_every and not last) or log is None or events is None:
+                continue  # the other processes wait for the first one in their next step
+            metrics = self._validated(done)
+            seconds = before + time.monotonic() - start
+            named = {"loss": loss, **{name: float(part) for name, part in parts.items()}, **metrics}
+            named |= {self._rate_name: self._rate}
+            if (memory := peak_memory(self._fabric.device)) is not None:
+                named["memory_mb"] = round(memory, 1)
+            log.write(done, settings.learning_rate * settings.rate(step), seconds, named)
+            events.write(done, named)
+            events.flush()
+            self._write(done, seconds)
+            if self._progress is not None:
+                self._progress(done, settings.steps, named)
+        if events is not None:
+            events.close()
+        best = self._best or {"state": {}, "step": 0, "metrics": {}}  # empty in the processes that end now
+        return Trained(best["state"], best["step"], best["metrics"], seconds, self._rate, self._peak)
+
+    def overfit(self) -> Trained:
+        settings, start = self._settings, time.monotonic()
+
+        def tell(step: int, loss: float) -> None:
+            if self._progress is not None:
+                self._progress(step, settings.steps, {"loss": loss})
+
+        fall = overfit(self._stepper, settings, self._out, tell)
+        state = self._stepper.task.module.state_dict()
+        metrics = {"loss_before": fall.before, "loss_after": fall.after}
+        return Trained(state, settings.steps, metrics, time.monotonic() - start, memory_mb=self._peak)
+
+    @property
+    def _rate(self) -> float:
+        return self._stepped * self._settings.batch / max(self._stepping, 1e-9)
+
+    @property
+    def _peak(self) -> float | None:
+        return peak_memory(self._fabric.device)
+
+    def _timed(self, step: int) -> tuple[float, dict[str, Tensor]]:
+        start = time.monotonic()
+        loss = self._stepper.step(step, step / self._settings.steps)
+        self._stepped, self._stepping = self._stepped + 1, self._stepping + time.monotonic() - start
+        return loss
+
+    def _validated(self, done: int) -> dict[str, float]:
+        """What the task measures; the weights are kept if they are the best so far."""
+        judged = self._stepper.judged
         judged.eval()
         with torch.no_grad():
-            metrics = task.validate(judged)
-        task.module.train()
+            metrics = self._stepper.task.validate(judged)
         if not metrics:
             raise InputError("validation gave no metrics; the first one chooses the best weights")
         first = next(iter(metrics))
-        if state["best"] is None or metrics[first] < state["best"]["metrics"][first]:
+        if self._best is None or metrics[first] < self._best["metrics"][first]:
             weights = {name: value.detach().cpu().clone() for name, value in judged.state_dict().items()}
-            state["best"] = {"state": weights, "step": done, "metrics": metrics}
-        named = {
-            "loss": float(loss.detach()),
-            **{name: float(part.detach()) for name, part in parts.items()},
-            **metrics,
-        }
-        state["step"], state["seconds"] = done, before + time.monotonic() - start
-        log.write(done, settings.learning_rate * settings.rate(step), state["seconds"], named)
-        with replacing(path) as temporary:
-            fabric.save(temporary, state)
-        if progress is not None:
-            progress(done, settings.steps, named)
-    best = state["best"]
-    return Trained(best["state"], best["step"], best["metrics"], state["seconds"])
+            self._best = {"state": weights, "step": done, "metrics": metrics}
+        return metrics
+
+    def _write(self, done: int, seconds: float) -> None:
+        kept = self._stepper.state() | {"step": done, "seconds": seconds, "best": self._best}
+        with replacing(self._out / CHECKPOINT) as temporary:
+            torch.save(kept | {"settings": asdict(self._settings)}, temporary)
 
 
-def _check(settings: TrainSettings) -> None:
-    for name in ("steps", "batch", "validate_every"):
-        if getattr(settings, name) < 1:
-            raise InputError(f"{name} is {getattr(settings, name)}; expected 1 or more")
-    if not settings.learning_rate > 0:
-        raise InputError(f"learning_rate is {settings.learning_rate}; expected a positive number")
-    if settings.average is not None and not 0 <= settings.average < 1:
-        raise InputError(f"average is {settings.average}; expected 0 or more, below 1")
+# of a resumed run
+_MAY_CHANGE = ("accelerator", "threads", "steps", "devices", "nodes", "strategy", "accumulate", "checkpointing")
 
 
-_MAY_CHANGE = ("accelerator", "threads", "steps")  # of a resumed run
-
-
-def _load(fabric: Fabric, path: Path, state: dict[str, Any], settings: TrainSettings) -> None:
-    wanted = state["settings"]
-    fabric.load(path, state)
-    changed = [
-        name
-        for name, value in wanted.items()
-        if name not in _MAY_CHANGE and state["settings"].get(name, value) != value
-    ]
+def _read(path: Path, settings: TrainSettings) -> dict[str, Any]:
+    """A checkpoint, on the processor. Raises InputError if it is damaged or was made with other settings."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        was = saved["settings"]
+    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        reason = os.linesep.join(str(error).splitlines()[:1])
+        raise InputError(f"{path} cannot be read ({reason}); remove it, or start in another folder") from error
+    wanted = asdict(settings)
+    changed = [name for name, value in wanted.items() if name not in _MAY_CHANGE and was.get(name, value) != value]
     if changed:
-        was = ", ".join(f"{name} {state['settings'][name]} (now {wanted[name]})" for name in changed)
+        told = ", ".join(f"{name} {was[name]} (now {wanted[name]})" for name in changed)
         raise InputError(
-            f"{path} was made with other settings: {was}; repeat the same command, or start in another folder"
+            f"{path} was made with other settings: {told}; repeat the same command, or start in another folder"
         )
-    state["settings"] = wanted
-
-
-def _follow(averaged: nn.Module, module: nn.Module, decay: float) -> None:
-    with torch.no_grad():
-        for mean, value in zip(averaged.parameters(), module.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
-        # running statistics and codebooks are means already: the averaged network uses the newest
-        for mean, value in zip(averaged.buffers(), module.buffers(), strict=True):
-            mean.copy_(value)
-
-
-def _mix(seed: int, step: int, stream: int) -> int:
-    """One 63-bit seed from three numbers (splitmix64's finaliser), so that neighbouring steps are unrelated."""
-    x = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + stream * 0x94D049BB133111EB) & (2**64 - 1)
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
-    return (x ^ (x >> 31)) >> 1
-
-
-class _Log:
-    """``log.csv``: one row per validation; rows after the checkpoint that is gone on from are dropped."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self._path = path
-        self._rows: list[dict[str, str]] = []
-        if path.exists() and step:
-            with path.open(newline="") as handle:
-                self._rows = [row for row in csv.DictReader(handle) if int(row["step"]) <= step]
-
-    def write(self, step: int, rate: float, seconds: float, named: dict[str, float]) -> None:
-        row = {"step": str(step), "learning_rate": f"{rate:.3e}", "seconds": f"{seconds:.1f}"}
-        self._rows.append(row | {name: f"{value:.6g}" for name, value in named.items()})
-        columns = list(dict.fromkeys(name for known in self._rows for name in known))
-        with replacing(self._path) as temporary, temporary.open("w", newline="") as handle:
-            writer = csv.DictWriter(handle, columns)
-            writer.writeheader()
-            writer.writerows(self._rows)
+    return saved
