@@ -29,7 +29,7 @@ from monocap.fitting.smplifyx.terms import (
     Term,
     geman_mcclure,
 )
-from monocap.geometry.rotations import axis_angle_to_matrix
+from monocap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from monocap.priors.gmm import PoseMixture
 from monocap.priors.vposer import VPoserPrior
 from monocap.types import Array
@@ -75,7 +75,7 @@ def test_points_of_bodies_with_correctives(skeleton: str, tmp_path: Path, rng: n
     assert at.d_points is not None
     params = model.params(state)
     given = body.own(params.asdict())
-    np.testing.assert_allclose(at.points, body.keypoints(names, **given), atol=2e-6)
+    np.testing.assert_allclose(at.points, body.keypoints(names, camera=True, **given), atol=2e-6)
     skin = PointModel.of_vertices(model.body, vertices)
     places, slopes = at.of(skin)
     np.testing.assert_allclose(places, body.vertices_at(vertices, **given), atol=2e-6)
@@ -302,3 +302,32 @@ def test_capsules_of_arm_and_trunk(plain: Model) -> None:
         up, down = (term.rows(plain.at(state.step(sign * delta))).cost for sign in (1, -1))
         assert (up - down)[0] / 2e-6 == pytest.approx(gradient[0, column], rel=1e-5)
     assert not gradient[:, plain.layout["betas"]].any()
+
+
+@pytest.mark.parametrize("joint", ["pelvis", "neck", "head"])
+@pytest.mark.parametrize("degrees", [-30.0, 30.0])
+def test_contour_lies_on_the_outline_that_the_camera_sees(joint: str, degrees: float) -> None:
+    """Turned either way, by whichever joint: the far cheek's points are where the head ends in the picture."""
+    body = load_body("open")
+    pose = np.zeros((1, 22, 3))
+    upright = np.diag([1.0, -1.0, -1.0])
+    pose[0, body.joint_names.index(joint), 1] = np.radians(degrees)
+    root = matrix_to_axis_angle(upright @ axis_angle_to_matrix(pose[:, 0]))
+    params = {"global_orient": root, "body_pose": pose[:, 1:].reshape(1, 63), "betas": np.zeros((1, 16))}
+    far = [f"{'right' if degrees < 0 else 'left'}_contour{k}" for k in (1, 2, 3, 4)]
+    skin = np.asarray(body(**params).vertices)[0, body.lbs_weights[:, body.joint_names.index("head")] > 0.9]
+    side = -1.0 if degrees < 0 else 1.0
+
+    def short_of_outline(points: np.ndarray) -> float:
+        level = np.abs(skin[None, :, 1] - points[:, None, 1]) < 0.006
+        outline = np.where(level, side * skin[None, :, 0], -np.inf).max(axis=1)
+        return float(np.abs(outline - side * points[:, 0]).max())
+
+    model = Model.of(body, far, None)
+    state = model.rest(1)
+    state.root[:] = axis_angle_to_matrix(root)
+    state.values[:, model.layout["pose"]] = params["body_pose"]
+    for points in (model.at(state).points[0], np.asarray(body.keypoints(far, camera=True, **params))[0]):
+        assert short_of_outline(points) < 0.006
+    if joint != "head":  # smplx leaves the head's own turn out
+        assert short_of_outline(np.asarray(body.keypoints(far, **params))[0]) > 0.02

@@ -149,28 +149,39 @@ def combine(selection: Selection, mix: Array, joints: Array, vertices: Array, ro
     return xp.concat([points[..., kept, :], found], axis=-2)[..., order, :]
 
 
-def contour_row(pose: Array, parents: Sequence[int], neck: int) -> Array:
-    """The row (…) of the contour's table for poses (…,J,3) rad: the yaw of the head in the frame of the body's
+def contour_row(pose: Array, parents: Sequence[int], joint: int, camera: bool = False) -> Array:
+    """The row (…) of the contour's table for poses (…,J,3) rad: the yaw of ``joint`` in the frame of the body's
     translation, root included, in whole degrees. No gradient passes: the choice is piecewise constant.
 
-    Rows 0…39 are turns to one side by so many degrees, 40…78 those to the other (Li et al., FLAME).
+    Rows 0…39 are turns to one side by so many degrees, 40…78 those to the other (Li et al., FLAME). ``camera``: that
+    frame is a camera's, see `contour_row_of`.
     """
     if hasattr(pose, "detach"):
         pose = pose.detach()
     turn = None
-    joint = neck
     while joint >= 0:
         local = reference.rodrigues(pose[..., joint, :])
         turn = local if turn is None else local @ turn
         joint = int(parents[joint])
     assert turn is not None
-    return contour_row_of(turn)
+    return contour_row_of(turn, camera)
 
 
-def contour_row_of(turn: Array) -> Array:
-    """The row (…) for turns of the neck (…,3,3), root included."""
+def contour_row_of(turn: Array, camera: bool = False) -> Array:
+    """The row (…) for turns of the neck or head (…,3,3), root included.
+
+    The table is meant for faces that are looked at from +z with y up. In the frame of a ``camera`` (y down, z forward)
+    the same face has the opposite yaw, and without that option the contour of the other cheek is taken.
+    """
     xp = array_namespace(turn)
     length = xp.sqrt(turn[..., 0, 0] ** 2 + turn[..., 1, 0] ** 2)
-    yaw = xp.atan2(-turn[..., 2, 0], length) * (180 / np.pi)
+    yaw = xp.atan2(turn[..., 2, 0] if camera else -turn[..., 2, 0], length) * (180 / np.pi)
     degrees = xp.astype(xp.round(xp.clip(-yaw, max=39.0)), xp.int64)
     return xp.where(degrees >= 0, degrees, xp.where(degrees < -39, xp.full_like(degrees, 78), 39 - degrees))
+
+
+def contour_joint(body: BodyModel, camera: bool) -> int:
+    """Which joint's turn moves the contour: smplx's choice, the neck (FLAME: the root); for a ``camera`` the head."""
+    if camera and "head" in body.joint_names:
+        return body.joint_names.index("head")
+    return body.kind.neck or 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from monocap.bodies import posing
-from monocap.bodies.keypoints import Landmarks, Selection, available, combine, contour_row, select
+from monocap.bodies.keypoints import Landmarks, Selection, available, combine, contour_joint, contour_row, select
 from monocap.bodies.kinds import KINDS, Kind
 from monocap.bodies.parameters import Posed, any_torch, assemble
 from monocap.errors import InputError
@@ -136,23 +136,26 @@ class BodyModel:
         """Names of a set of `keypoints`; without ``which`` of all points that the body has, the contour last."""
         return available(self) if which is None else self.selection(which).names
 
-    def keypoints(self, which: str | Sequence[str] | None = None, **parameters: Array | None) -> Array:
+    def keypoints(
+        self, which: str | Sequence[str] | None = None, *, camera: bool = False, **parameters: Array | None
+    ) -> Array:
         """Posed points (…,K,3), metres, of a named set, skinning no more than they need; parameters as for calling.
 
         ``which``: a skeleton's name, whose order the points are in (``"smplx127"``, ``"smplx144"`` with the contour
         of the face, ``"smpl45"``, ``"smplh73"``, ``"openpose25"``, ``"openpose135"``, ``"coco17"`` …); or names out of
-        `keypoint_names`; None: all but the contour, which are smplx's joints. The contour depends on the turn of the
-        head, root included: it is meant for bodies posed in a camera's frame.
+        `keypoint_names`; None: all but the contour, which are smplx's joints. Which points make the contour depends on
+        the turn of the neck, root included, for a face that is looked at from +z with y up, as in smplx. ``camera``: the
+        body is posed in a camera's frame (y down, z forward), and it is the head's turn that counts.
 
         Raises InputError for points that this body does not have.
         """
         if any_torch(parameters):
-            return self._torch_for(parameters).keypoints(which, **parameters)
+            return self._torch_for(parameters).keypoints(which, camera=camera, **parameters)
         selection, posed = self.selection(which), self._assemble(parameters)
         vertices, joints = self.restricted(selection.vertices)._pose(posed)
         row = None
         if len(selection.contour):
-            row = np.broadcast_to(contour_row(posed.pose, self._tree, self.kind.neck or 0), posed.lead)
+            row = np.broadcast_to(contour_row(posed.pose, self._tree, contour_joint(self, camera), camera), posed.lead)
         return combine(selection, selection.mix.astype(vertices.dtype), joints, vertices, row)
 
     def selection(self, which: str | Sequence[str] | None) -> Selection:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monocap.bodies import posing, reference
-from monocap.bodies.keypoints import combine, contour_row
+from monocap.bodies.keypoints import combine, contour_joint, contour_row
 from monocap.bodies.parameters import Posed, assemble
 from monocap.errors import MissingDependencyError
 
@@ -121,7 +121,7 @@ class TorchBody(nn.Module):
         posed = self._assemble({"betas": betas, "expression": expression})
         return reference.rest_joints(self, posed)
 
-    def keypoints(self, which: str | Sequence[str] | None = None, **parameters: Any) -> Tensor:
+    def keypoints(self, which: str | Sequence[str] | None = None, *, camera: bool = False, **parameters: Any) -> Tensor:
         """Posed points (…,K,3) of a named set; see `BodyModel.keypoints`."""
         selection = self.body.selection(which)
         posed = self._assemble(parameters)
@@ -130,7 +130,8 @@ class TorchBody(nn.Module):
         vertices, joints = self._whole(posed, vertices), self._whole(posed, joints)
         row = None
         if len(selection.contour):
-            row = contour_row(posed.pose, self.parents, self.body.kind.neck or 0).broadcast_to(posed.lead)
+            joint = contour_joint(self.body, camera)
+            row = contour_row(posed.pose, self.parents, joint, camera).broadcast_to(posed.lead)
         key = ("mix", selection.names, vertices.dtype)
         if key not in self._made:
             self._made[key] = torch.as_tensor(selection.mix, dtype=vertices.dtype, device=vertices.device)

@@ -83,7 +83,7 @@ class Part(Model):
         place = np.repeat(np.arange(len(points)), np.diff(carriers.begin))
         off = np.array([offset_of(name) if as_seen else np.zeros(3) for name in points])[place]
         carriers = replace(carriers, moment=carriers.moment + carriers.mass[:, None] * off)
-        model = replace(chosen, carriers=carriers, neck=0)
+        model = replace(chosen, carriers=carriers, head=0)
         return cls(replace(body, hand_components={}), Layout.of(sizes), tree, model, None, parts, rest)
 
     def pose(self, state, derivatives: bool = False) -> tuple[Array, None]:

@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from monocap.bodies import BodyModel
-from monocap.bodies.keypoints import contour_row_of
+from monocap.bodies.keypoints import contour_joint, contour_row_of
 from monocap.geometry.kernels import betas_kernel, fk_kernel
 from monocap.types import Array
 
@@ -75,13 +75,14 @@ class PointModel:
     """The K points of a named set on one body; points of the contour are chosen anew for every turn of the head.
 
     ``carriers``: first those of the K points in order (none for contour points), then 79 × c of the contour.
-    ``contour`` (c,) places of the contour among the K points.
+    ``contour`` (c,) places of the contour among the K points; the turn of the joint ``head`` as the camera sees it
+    chooses them.
     """
 
     names: tuple[str, ...]
     carriers: Carriers
     contour: NDArray[np.int64]
-    neck: int
+    head: int
 
     @classmethod
     def of(cls, body: BodyModel, which: str | Sequence[str]) -> PointModel:
@@ -103,7 +104,7 @@ class PointModel:
             parts.append(
                 Carriers.of(body, [(chosen.vertices[c], w) for c, w in zip(corners, weights, strict=True)], [])
             )
-        return cls(chosen.names, _joined(parts), chosen.contour, body.kind.neck or 0)
+        return cls(chosen.names, _joined(parts), chosen.contour, contour_joint(body, True))
 
     @classmethod
     def of_vertices(cls, body: BodyModel, ids: NDArray[np.int64], shift: float = 0.0) -> PointModel:
@@ -115,7 +116,7 @@ class PointModel:
             outward = shift * rest_normals(body)[ids]
             carriers = replace(carriers, moment=carriers.moment + carriers.mass[:, None] * outward[owner])
         names = tuple(f"vertex {v}" for v in ids)
-        return cls(names, carriers, np.zeros(0, dtype=np.int64), body.kind.neck or 0)
+        return cls(names, carriers, np.zeros(0, dtype=np.int64), contour_joint(body, True))
 
     def ranges(self, world: Array) -> NDArray[np.int64]:
         """(N,K,2) which carriers make each point, for posed bones ``world`` (N,J,3,3)."""
@@ -124,7 +125,7 @@ class PointModel:
         still = np.stack([begin[:count], begin[1 : count + 1]], axis=1)
         out = np.repeat(still[None], len(world), axis=0)
         if len(self.contour):
-            row = contour_row_of(world[:, self.neck])
+            row = contour_row_of(world[:, self.head], camera=True)
             first = count + row[:, None] * len(self.contour) + np.arange(len(self.contour))
             out[:, self.contour, 0], out[:, self.contour, 1] = begin[first], begin[first + 1]
         return out
