@@ -144,8 +144,8 @@ class BodyModel:
         ``which``: a skeleton's name, whose order the points are in (``"smplx127"``, ``"smplx144"`` with the contour
         of the face, ``"smpl45"``, ``"smplh73"``, ``"openpose25"``, ``"openpose135"``, ``"coco17"`` …); or names out of
         `keypoint_names`; None: all but the contour, which are smplx's joints. Which points make the contour depends on
-        the turn of the neck, root included, for a face that is looked at from +z with y up, as in smplx. ``camera``: the
-        body is posed in a camera's frame (y down, z forward), and it is the head's turn that counts.
+        the turn of the neck, root included, for a face that is looked at from +z with y up, as in smplx. ``camera``:
+        the body is posed in a camera's frame (y down, z forward), and it is the head's turn that counts.
 
         Raises InputError for points that this body does not have.
         """
