@@ -34,16 +34,32 @@ class BodyPoints(nn.Module):
         self.register_buffer("rest", torch.tensor(body.J_template[:BODY_JOINTS]), persistent=False)
         self.register_buffer("points", torch.tensor(body.v_template[ids]), persistent=False)
         self.register_buffer("weights", torch.tensor(carried(body, BODY_JOINTS)[ids]), persistent=False)
+        by_betas = torch.tensor(body.J_shapedirs[:BODY_JOINTS, :, :SHAPES])
+        self.register_buffer("rest_by_betas", by_betas, persistent=False)
+        self.register_buffer("points_by_betas", torch.tensor(body.shapedirs[ids, :, :SHAPES]), persistent=False)
 
-    def forward(self, rotations: Tensor, skin: bool = True) -> tuple[Tensor, Tensor | None]:
-        """Joints (N,22,3) and skin points (N,count,3), or None, for local rotations (N,21,3,3) of the body joints."""
-        root = torch.eye(3, dtype=rotations.dtype, device=rotations.device).expand(len(rotations), 1, 3, 3)
-        rest = self.rest.to(rotations.dtype)
-        world, joints = forward_kinematics_torch(torch.cat([root, rotations], dim=1), rest, self.parents)
+    def forward(
+        self, rotations: Tensor, skin: bool = True, betas: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Joints (N,22,3) and skin points (N,count,3), or None, for local rotations of the 21 body joints, or of root
+        and body joints (N,22,3,3); ``betas`` (N,10), None for the mean shape."""
+        if rotations.shape[1] == BODY_JOINTS - 1:
+            root = torch.eye(3, dtype=rotations.dtype, device=rotations.device).expand(len(rotations), 1, 3, 3)
+            rotations = torch.cat([root, rotations], dim=1)
+        dtype = rotations.dtype
+        rest, points = self.rest.to(dtype), self.points.to(dtype)
+        if betas is not None:
+            rest = rest + _shaped(self.rest_by_betas, betas)
+            points = points + _shaped(self.points_by_betas, betas)
+        world, joints = forward_kinematics_torch(rotations, rest, self.parents)
         if not skin:
             return joints, None
-        dtype = rotations.dtype
-        return joints, blend(world, joints, rest, self.points.to(dtype), self.weights.to(dtype))
+        return joints, blend(world, joints, rest, points, self.weights.to(dtype))
+
+
+def _shaped(directions: Tensor, betas: Tensor) -> Tensor:
+    """(N,K,3) of directions (K,3,B) and betas (N,B)."""
+    return (betas @ directions.flatten(0, 1).T.to(betas.dtype)).unflatten(-1, (-1, 3))
 
 
 def blend(world: Tensor, joints: Tensor, rest: Tensor, points: Tensor, weights: Tensor) -> Tensor:

@@ -13,8 +13,7 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -43,8 +42,8 @@ _SEED = 20  # of augmentation, beside the sampler's
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Of N crops. ``global_orient`` (N,3), ``body_pose`` (N,63), ``betas`` (N,10); ``joints`` (N,127,3) m in the camera;
-    ``state`` (N,127) as `SynthSample.visibility`, and `OUTSIDE` beyond the crop, hidden behind its cover;
+    """Of N crops. ``global_orient`` (N,3), ``body_pose`` (N,63), ``betas`` (N,10); ``joints`` (N,127,3) m in the
+    camera; ``state`` (N,127) as `SynthSample.visibility`, and `OUTSIDE` beyond the crop, hidden behind its cover;
     ``center`` (N,2) px of the square from the principal point, ``size`` (N,) px its side, ``focal`` (N,) px;
     ``number``, ``person``, ``view`` (N,). Networks see f, centre and side as CLIFF's do."""
 

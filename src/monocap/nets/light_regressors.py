@@ -1,0 +1,150 @@
+"""The networks that ship: a head on the light encoder, from one crop and where it was cut to a body in the camera.
+
+    crop ─ LightEncoder ─ maps ─┬─ HmrLight:    iterative regressor on the coarsest maps
+    box (x, y, side) / f ───────┴─ SmplerLight: SMPLer's head on four of them
+
+``box`` (N,3): the square's centre from the principal point and its side, over the focal length, of a picture turned
+about the camera's axis by the crop's rotation. The camera that a head tells is full-frame, as CLIFF's (Li et al., ECCV
+2022): the pelvis lies at depth 2 / (side · s), and tx, ty are metres from the ray through the square's centre.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from monocap.bodies import load_body
+from monocap.errors import InputError
+from monocap.nets.backbones.light import CHANNELS, SIZES, LightEncoder
+from monocap.nets.iterative import IterativeRegressor, MeanBody, mean_body
+from monocap.nets.smpler import LIGHT, SmplerHead, WeakJoints
+
+JOINTS = 22
+MAPS = tuple(CHANNELS)
+
+
+class Told(NamedTuple):
+    """``rotmats`` (N,22,3,3), root in the axes of the (turned) camera; ``betas`` (N,10); ``cam`` (N,3): s, tx, ty."""
+
+    rotmats: Tensor
+    betas: Tensor
+    cam: Tensor
+
+
+class Head(Protocol):
+    """What stands on the encoder: one answer per stage, the last is the best. ``needs``: the maps it looks at."""
+
+    needs: tuple[str, ...]
+
+    def __call__(self, maps: dict[str, Tensor], box: Tensor) -> list[Told]: ...
+
+
+class HmrHead(nn.Module):
+    """HMR's iterative regressor (with ReLU) on what the encoder's own landmarks are read from."""
+
+    needs = ("f4", "f2")
+
+    def __init__(self, mean: MeanBody | None = None, hidden: int = 1024, dropout: float = 0.1) -> None:
+        super().__init__()
+        count = CHANNELS["f4"] * SIZES["f4"] ** 2
+        self.beside = nn.Linear(count, 256)
+        deep = CHANNELS["f2"] * SIZES["f2"] ** 2
+        self.regressor = IterativeRegressor(
+            deep + 256, JOINTS, relu=True, dropout=dropout, gain=0.1, box_info=3, hidden=hidden, mean=_start(mean)
+        )
+
+    def forward(self, maps: dict[str, Tensor], box: Tensor) -> list[Told]:
+        beside = torch.relu(self.beside(maps["f4"].flatten(1)))
+        given = torch.cat([maps["f2"].flatten(1), beside], dim=1)
+        return [_told(*stage) for stage in self.regressor(given, _scaled(box))]
+
+
+class SmplerLight(nn.Module):
+    """SMPLer's head on the maps of 32² (read near joints), 16², 8² and 4², its first estimate from the coarsest."""
+
+    needs = MAPS
+
+    def __init__(self, mean: MeanBody | None = None) -> None:
+        super().__init__()
+        start = _start(mean)
+        joints = _LogJoints.of(load_body("open"), JOINTS)
+        self.head = SmplerHead(LIGHT, joints, torch.from_numpy(start.rotmats), torch.from_numpy(start.betas))
+        self.head.predictor.mean_cam.zero_()  # the logarithm of s
+
+    def forward(self, maps: dict[str, Tensor], box: Tensor) -> list[Told]:
+        given = [maps[name] for name in ("f32", "f16", "f8", "f4")]
+        stages = self.head(given, maps["f2"].flatten(1), _scaled(box))
+        return [_told(stage.rotmats, stage.betas, stage.cam) for stage in stages]
+
+
+class _LogJoints(WeakJoints):
+    """Weak perspective with the logarithm of s, as heads of this file have it inside."""
+
+    def forward(self, rotmats: Tensor, betas: Tensor, cam: Tensor) -> Tensor:
+        return super().forward(rotmats, betas, torch.cat([cam[:, :1].clamp(-3, 3).exp(), cam[:, 1:]], dim=1))
+
+
+class LightRegressor(nn.Module):
+    """Encoder, its maps brought to mean 0 and deviation 1 per channel, head."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder = LightEncoder()
+        self.head = head
+        for name, channels in CHANNELS.items():
+            self.register_buffer(f"middle_{name}", torch.zeros(channels, 1, 1))
+            self.register_buffer(f"spread_{name}", torch.ones(channels, 1, 1))
+
+    def forward(self, crop: Tensor, box: Tensor) -> Told:
+        """``crop`` (N,3,256,256) RGB 0…1, ``box`` (N,3)."""
+        return self.read(self.encoder(crop), box)[-1]
+
+    def read(self, maps: dict[str, Tensor], box: Tensor) -> list[Told]:
+        """Every stage's answer to the encoder's own maps (those of ``head.needs`` are enough)."""
+        middle, spread = ({n: getattr(self, f"{what}_{n}") for n in CHANNELS} for what in ("middle", "spread"))
+        return self.head({name: (maps[name] - middle[name]) / spread[name] for name in self.head.needs}, box)
+
+    def settle(self, maps: dict[str, Tensor]) -> None:
+        """Take means and deviations of channels from maps (N,C,h,w) of many pictures."""
+        for name, value in maps.items():
+            getattr(self, f"middle_{name}").copy_(value.float().mean((0, 2, 3))[:, None, None])
+            spread = value.float().std((0, 2, 3)).clamp(min=1e-2)
+            getattr(self, f"spread_{name}").copy_(spread[:, None, None])
+
+
+HEADS = {"hmr-light": HmrHead, "smpler-light": SmplerLight}
+
+
+def light_regressor(name: str, mean: MeanBody | None = None) -> LightRegressor:
+    """A network by name, with random weights. Raises InputError for another name."""
+    if name not in HEADS:
+        raise InputError(f"no light network {name!r}; there are {', '.join(HEADS)}")
+    return LightRegressor(HEADS[name](mean))
+
+
+def pelvis(cam: Tensor, box: Tensor) -> Tensor:
+    """(N,3) m in the (turned) camera, of ``cam`` (N,3) and ``box`` (N,3)."""
+    depth = 2 / (box[:, 2] * cam[:, 0])
+    return torch.stack([cam[:, 1] + box[:, 0] * depth, cam[:, 2] + box[:, 1] * depth, depth], dim=-1)
+
+
+def in_crop(points: Tensor, box: Tensor) -> Tensor:
+    """(N,K,2), −1…1 across the square, of points (N,K,3) m in the camera; what is nearer than 10 cm is taken there."""
+    depth = points[..., 2:].clamp(min=0.1)
+    return (points[..., :2] / depth - box[:, None, :2]) * (2 / box[:, None, 2:])
+
+
+def _start(mean: MeanBody | None) -> MeanBody:
+    start = mean_body(JOINTS) if mean is None else mean
+    return MeanBody(start.rotmats, start.betas, start.cam * 0)
+
+
+def _told(rotmats: Tensor, betas: Tensor, cam: Tensor) -> Told:
+    return Told(rotmats, betas, torch.cat([cam[:, :1].clamp(-3, 3).exp(), cam[:, 1:]], dim=1))
+
+
+def _scaled(box: Tensor) -> Tensor:
+    """Numbers of about size 1; the side as a logarithm, since distances differ by factors."""
+    return torch.cat([2 * box[:, :2], box[:, 2:].clamp(min=1e-3).log()], dim=1)

@@ -1,0 +1,216 @@
+"""Heads of the light networks, learned from features that were computed once (`monocap.train.feature_cache`)."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from monocap.assets.manifest import locate
+from monocap.assets.tensors import Tensors, read_tensors, write_tensors
+from monocap.data.synthetic import OUTSIDE
+from monocap.errors import InputError
+from monocap.geometry.rotations import axis_angle_to_matrix
+from monocap.metrics.joints import pa_mpjpe
+from monocap.nets.backbones.light import load_published
+from monocap.nets.light_regressors import HEADS, Told, in_crop, light_regressor, pelvis
+from monocap.pipeline.outputs import versions
+from monocap.train.body_points import BODY_JOINTS, BodyPoints
+from monocap.train.engine import Progress, Trained, TrainSettings, train
+from monocap.train.feature_cache import Truth, read_features
+from monocap.types import Array
+
+SETTINGS = TrainSettings(
+    steps=60_000, batch=128, learning_rate=3e-4, weight_decay=1e-4, warmup=500, average=0.999, validate_every=1000
+)
+FEWEST = 7  # of the 22 joints within the crop: who shows less teaches only how people stand on average
+HELD_OUT = 1500
+EARLIER = 0.3  # weight of every stage but the last: the published networks supervise the last alone
+WEIGHTS = {"joints": 5.0, "skin": 5.0, "points": 1.0, "rotations": 1.0, "betas": 0.02, "cam": 0.3}
+
+
+@dataclass(frozen=True)
+class RegressorOptions:
+    """``data``: folder of features; ``held``: another, of people held out; ``start``: weights to go on from."""
+
+    kind: str
+    data: Path
+    held: Path
+    out: Path
+    start: Path | None = None
+    steps: int | None = None
+    batch: int | None = None
+    rate: float | None = None
+    seed: int = 1
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: int | None = None
+    resume: bool = False
+
+
+class Batch(NamedTuple):
+    """``maps`` of N crops and what is true of them: rotations, betas, pelvis (N,3) m, box (N,3)."""
+
+    maps: dict[str, Tensor]
+    rotmats: Tensor
+    betas: Tensor
+    pelvis: Tensor
+    box: Tensor
+
+
+class People:
+    """A folder of features, of which crops that show enough of a person are used."""
+
+    def __init__(self, folder: Path, needs: tuple[str, ...]) -> None:
+        maps, truth = read_features(folder)
+        self.truth: Truth = truth
+        inside = (truth.state[:, :BODY_JOINTS] != OUTSIDE).sum(axis=1)
+        self.rows = np.flatnonzero(inside >= FEWEST)
+        if not len(self.rows):
+            raise InputError(f"{folder}: no crop shows {FEWEST} joints of a person")
+        self._maps = {name: maps[name] for name in needs}
+        lengths = [len(one) for one in next(iter(maps.values()))]
+        self._starts = np.cumsum([0, *lengths])
+        pose = np.concatenate([truth.global_orient, truth.body_pose], axis=1).reshape(-1, BODY_JOINTS, 3)
+        self.rotmats = axis_angle_to_matrix(pose.astype(np.float32))
+        self.box = np.column_stack([truth.center, truth.size]) / truth.focal[:, None]
+
+    def take(self, rows: Array, device: torch.device | str = "cpu") -> Batch:
+        """The crops of ``rows`` (N,), numbers of the folder."""
+        chunk = np.searchsorted(self._starts, rows, side="right") - 1
+        at = rows - self._starts[chunk]
+        maps = {
+            name: torch.from_numpy(np.stack([parts[c][i] for c, i in zip(chunk, at, strict=True)])).to(device).float()
+            for name, parts in self._maps.items()
+        }
+        found = (self.rotmats[rows], self.truth.betas[rows], self.truth.joints[rows, 0], self.box[rows])
+        return Batch(maps, *(torch.from_numpy(np.asarray(one, np.float32)).to(device) for one in found))
+
+
+class RegressorTask:
+    """Crops by the batch, drawn evenly; held-out performers, clothes and rooms for validation."""
+
+    def __init__(self, kind: str, people: People, held: People, batch: int) -> None:
+        self.module = light_regressor(kind)
+        self.module.encoder.requires_grad_(False)
+        self._people, self._held, self._batch = people, held, batch
+        self._body = BodyPoints(count=128)
+        rng = np.random.default_rng(0)
+        self._held_rows = np.sort(rng.permutation(held.rows)[:HELD_OUT])
+        self.module.settle(people.take(np.sort(rng.permutation(people.rows)[:512])).maps)
+
+    def batch(self, generator: torch.Generator, device: torch.device) -> Batch:
+        drawn = torch.randint(len(self._people.rows), (self._batch,), generator=generator).numpy()
+        return self._people.take(np.sort(self._people.rows[drawn]), device)
+
+    def loss(self, module: torch.nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean absolute errors of joints, skin and rotations, in space and in the crop."""
+        body = self._body.to(batch.box.device)
+        joints, skin = body(batch.rotmats, betas=batch.betas)
+        assert skin is not None
+        root = joints[:, :1]
+        truth = torch.cat([joints, skin], dim=1) - root
+        flat = in_crop(truth + batch.pelvis[:, None], batch.box)
+        seen = (flat.abs().amax(dim=-1) < 1.5) & (truth[..., 2] + batch.pelvis[:, None, 2] > 0.2)
+        depth = 2 / (batch.box[:, 2] * batch.pelvis[:, 2])
+        total, named = torch.zeros((), device=flat.device), {}
+        stages: list[Told] = module.read(batch.maps, batch.box)  # type: ignore[operator]
+        for number, told in enumerate(stages):
+            joints, skin = body(told.rotmats, betas=told.betas)
+            points = torch.cat([joints, skin], dim=1) - joints[:, :1]
+            missed = (points - truth).abs()
+            apart = (in_crop(points + pelvis(told.cam, batch.box)[:, None], batch.box) - flat).abs().sum(dim=-1)
+            named = {
+                "joints": missed[:, :BODY_JOINTS].mean(),
+                "skin": missed[:, BODY_JOINTS:].mean(),
+                "points": (apart.clamp(max=2.0) * seen).sum() / seen.sum().clamp(min=1),
+                "rotations": (told.rotmats - batch.rotmats).abs().mean(),
+                "betas": (told.betas - batch.betas).square().mean(),
+                "cam": (told.cam[:, 0].log() - depth.log()).abs().mean(),
+            }
+            weight = 1.0 if number == len(stages) - 1 else EARLIER
+            total = total + weight * sum(WEIGHTS[name] * value for name, value in named.items())
+        return total, named
+
+    def validate(self, module: torch.nn.Module) -> dict[str, float]:
+        device = next(module.parameters()).device
+        body = self._body.to(device)
+        names = ("pa_mpjpe_mm", "mpjpe_mm", "pve_mm", "crop_percent", "first_mm")
+        kept: dict[str, list[Array]] = {name: [] for name in names}
+        for rows in np.array_split(self._held_rows, max(1, len(self._held_rows) // 250)):
+            batch = self._held.take(rows, device)
+            stages: list[Told] = module.read(batch.maps, batch.box)  # type: ignore[operator]
+            truth = torch.cat(body(batch.rotmats, betas=batch.betas), dim=1)  # type: ignore[arg-type]
+            truth = truth - truth[:, :1]
+            for stage in {0, len(stages) - 1}:
+                told = stages[stage]
+                points = torch.cat(body(told.rotmats, betas=told.betas), dim=1)  # type: ignore[arg-type]
+                points = points - points[:, :1]
+                missed = 1e3 * (points - truth).norm(dim=-1)
+                if stage == 0:
+                    kept["first_mm"].append(missed[:, :BODY_JOINTS].mean(dim=1).cpu().numpy())
+                if stage < len(stages) - 1:
+                    continue
+                flat, true = (in_crop(p[:, :BODY_JOINTS] + at[:, None], batch.box) for p, at in (
+                    (points, pelvis(told.cam, batch.box)), (truth, batch.pelvis)))  # fmt: skip
+                aligned = pa_mpjpe(points[:, :BODY_JOINTS].cpu().numpy(), truth[:, :BODY_JOINTS].cpu().numpy())
+                kept["pa_mpjpe_mm"].append(1e3 * np.asarray(aligned))
+                kept["mpjpe_mm"].append(missed[:, :BODY_JOINTS].mean(dim=1).cpu().numpy())
+                kept["pve_mm"].append(missed[:, BODY_JOINTS:].mean(dim=1).cpu().numpy())
+                kept["crop_percent"].append(50 * (flat - true).norm(dim=-1).median(dim=1).values.cpu().numpy())
+        return {name: float(np.concatenate(value).mean()) for name, value in kept.items()}
+
+
+def train_regressor(options: RegressorOptions, progress: Progress | None = None) -> tuple[Path, Trained]:
+    """Train a head and write ``OUT/KIND.safetensors``, encoder included; its path and what was measured.
+
+    Raises InputError for an unknown kind, a folder without features, a run already in ``out`` without ``resume``.
+    """
+    if options.kind not in HEADS:
+        raise InputError(f"cannot train regressor {options.kind!r}; expected {' or '.join(HEADS)}")
+    given: dict[str, Any] = {"steps": options.steps, "batch": options.batch, "learning_rate": options.rate}
+    given = {name: value for name, value in given.items() if value is not None} | {"threads": options.threads}
+    settings = replace(SETTINGS, seed=options.seed, accelerator=options.accelerator, **given)
+    settings = replace(
+        settings,
+        validate_every=max(1, min(settings.validate_every, settings.steps // 4)),
+        warmup=min(settings.warmup, settings.steps // 10),
+    )
+    torch.manual_seed(options.seed)
+    needs = HEADS[options.kind].needs
+    people, held = People(options.data, needs), People(options.held, needs)
+    task = RegressorTask(options.kind, people, held, settings.batch)
+    load_published(task.module.encoder, locate("blazepose_lite"))
+    if options.start is not None:
+        load_weights(task.module, options.start, options.kind)
+    done = train(task, settings, options.out, options.resume, progress)
+    words = ["monocap", "train", "regressor", options.kind, "--data", options.data.name, "--held", options.held.name]
+    words += ["--steps", str(settings.steps), "--batch", str(settings.batch), "--seed", str(settings.seed)]
+    recipe: dict[str, Any] = {
+        "command": shlex.join(words),
+        "settings": asdict(settings),
+        "data": {"crops": len(people.rows), "held_out": len(held.rows), "source": "monocap synth, poses of CMU"},
+        "held_out": {name: round(value, 3) for name, value in done.metrics.items()},
+        "step": done.step,
+        "seconds": round(done.seconds),
+        "versions": versions() | {"torch": torch.__version__},
+    }
+    if options.start is not None:
+        recipe["start"] = read_tensors(options.start, options.kind).recipe
+    arrays = {name: value.numpy() for name, value in done.state.items()}
+    path = options.out / f"{options.kind}.safetensors"
+    write_tensors(path, Tensors(arrays, {"name": options.kind}, recipe), half=True)
+    return path, done
+
+
+def load_weights(module: torch.nn.Module, path: Path, kind: str) -> None:
+    """Weights of a file. Raises InputError if they are of another network."""
+    arrays = read_tensors(path, kind).arrays
+    try:
+        module.load_state_dict({name: torch.from_numpy(np.asarray(value)).float() for name, value in arrays.items()})
+    except RuntimeError as error:
+        raise InputError(f"{path} does not fit the network: {str(error).splitlines()[-1].strip()}") from error
