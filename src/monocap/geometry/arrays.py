@@ -66,7 +66,7 @@ def safe_sqrt(x: Array) -> Array:
     """Square root whose gradient at 0 is 0 instead of infinite; ``x`` ≥ 0. NaN stays NaN."""
     xp = array_namespace(x)
     zero = x <= 0
-    return xp.where(zero, xp.zeros_like(x), xp.sqrt(xp.where(zero, xp.ones_like(x), x)))
+    return xp.where(zero, constant(0.0, x), xp.sqrt(xp.where(zero, constant(1.0, x), x)))
 
 
 def apply_matrix(matrix: Array, vector: Array) -> Array:

@@ -192,12 +192,14 @@ def rotation_6d_to_matrix(rotation: Array, layout: Layout6D) -> Array:
     second = b - xp.sum(first * b, axis=-1, keepdims=True) * first
     second = second / _length(xp, second)
     axis = -2 if layout == "contiguous_rows" else -1
-    return xp.stack([first, second, apply_matrix(hat(first), second)], axis=axis)
+    return xp.stack([first, second, xp.linalg.cross(first, second)], axis=axis)
 
 
 def _length(xp, vector):
     """Length, at least the tiny number under which torch's own normalisation stops dividing."""
-    return xp.clip(safe_sqrt(xp.sum(vector * vector, axis=-1, keepdims=True)), min=1e-12)
+    length = safe_sqrt(xp.sum(vector * vector, axis=-1, keepdims=True))
+    # neither xp.clip nor ones_like: both bake the batch size into traced graphs
+    return xp.where(length < 1e-12, constant(1e-12, length), length)
 
 
 def matrix_to_rotation_6d(matrix: Array, layout: Layout6D) -> Array:
