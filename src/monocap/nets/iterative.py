@@ -5,8 +5,8 @@
     [features | box numbers | pose, betas, cam] → fc1 → fc2 → corrections of pose, betas, cam, added; three times over
 
 HMR (Kanazawa et al., CVPR 2018) has a ReLU after each layer and regresses axis-angle; SPIN, VIBE and CLIFF regress 6D
-rotations and have no activation, so that at inference their regressor is affine; SMPLer put the ReLU back. Layer names are
-those of the released checkpoints.
+rotations and have no activation, so that at inference their regressor is affine; SMPLer put the ReLU back. Layer names
+are those of the released checkpoints.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ class IterativeRegressor(nn.Module):
         mean: MeanBody | None = None,
     ) -> None:
         super().__init__()
-        self.joints, self.layout, self.relu, self.box_info = joints, layout, relu, box_info
+        self.joints, self.relu, self.box_info = joints, relu, box_info
+        self.sixd: Layout6D | None = None if layout == "axis_angle" else layout
         self.features, self.iterations = features, iterations
         pose = joints * (3 if layout == "axis_angle" else 6)
         self.fc1 = nn.Linear(features + box_info + pose + BETAS + 3, hidden)
@@ -117,15 +118,13 @@ class IterativeRegressor(nn.Module):
         """The numbers that stand for rotations (J,3,3) in this layout."""
         if np.shape(rotmats) != (self.joints, 3, 3):
             raise InputError(f"mean rotations of shape {np.shape(rotmats)}; expected ({self.joints}, 3, 3)")
-        if self.layout == "axis_angle":
-            return matrix_to_axis_angle(rotmats)
-        return matrix_to_rotation_6d(rotmats, self.layout)
+        return matrix_to_axis_angle(rotmats) if self.sixd is None else matrix_to_rotation_6d(rotmats, self.sixd)
 
     def rotations(self, pose: Tensor) -> Tensor:
         """Rotation matrices (N,J,3,3) of pose numbers (N,·)."""
-        if self.layout == "axis_angle":
+        if self.sixd is None:
             return axis_angle_to_matrix(pose.unflatten(-1, (self.joints, 3)))
-        return rotation_6d_to_matrix(pose.unflatten(-1, (self.joints, 6)), self.layout)
+        return rotation_6d_to_matrix(pose.unflatten(-1, (self.joints, 6)), self.sixd)
 
     def corrections(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Changes of pose (N,·), betas and cam for ``features`` (N,C + box numbers) and the present ``state`` (N,·)."""
