@@ -1,4 +1,4 @@
-"""What the fit is given: keypoints as targets with weights, hints as directions, and their units of error."""
+"""What the fit is given: keypoints as targets with weights, hints as directions, a guess, and their units of error."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ REFERENCE_STATURE = 1.70
 
 @dataclass(frozen=True)
 class Observation:
-    """T frames of one person: ``target`` (T,N,2) px, ``weight`` (T,N), ``hints`` (T,N,3) m; ``K`` (3,3)."""
+    """T frames of one person: ``target`` (T,N,2) px, ``weight`` (T,N), ``hints`` (T,N,3) m; ``K`` (3,3).
+
+    ``said``: what a regression network says, if one was asked, and ``trust`` (T,) 0–1 how far it is to be believed.
+    """
 
     target: Array
     weight: Array
     hints: Array
     K: Array
+    said: PoseState | None = None
+    trust: Array | None = None
 
     @classmethod
     def of(cls, points2d: Array, points3d: Array, camera: Camera, marks: LandmarkModel) -> Observation:
@@ -42,7 +47,9 @@ class Observation:
         )
 
     def take(self, index: NDArray[np.int64] | slice) -> Observation:
-        return Observation(self.target[index], self.weight[index], self.hints[index], self.K)
+        said = None if self.said is None else self.said.take(index)
+        trust = None if self.trust is None else self.trust[index]
+        return Observation(self.target[index], self.weight[index], self.hints[index], self.K, said, trust)
 
     def deviation(self, state: PoseState) -> Array:
         """(T,) px: one standard deviation of a keypoint, from the person's size in the picture at this state."""

@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from monocap.bodies import BodyModel
 from monocap.errors import InputError
-from monocap.fitting.initialise import initial_state
+from monocap.fitting.guess import GuessPull, guessed_hints, guessed_state, trust_in
+from monocap.fitting.initialise import initial_state, translation_from_keypoints
 from monocap.fitting.landmarks import blazepose_landmarks
 from monocap.fitting.observation import Observation
 from monocap.fitting.pose_priors import GaussianPull, LatentPull, LimitExcess, MixturePull
@@ -27,7 +28,7 @@ from monocap.priors.gaussian import PoseGaussian
 from monocap.priors.gmm import PoseMixture
 from monocap.priors.limits import PoseLimits
 from monocap.priors.vposer import VPoserPrior
-from monocap.types import Array, BodyEstimate, BodyParams, Camera, Keypoints, Track
+from monocap.types import Array, BodyEstimate, BodyGuess, BodyParams, Camera, Keypoints, Track
 
 Progress = Callable[[int, int], None]
 
@@ -40,10 +41,16 @@ ACCELERATION = 9.0  # m/s², 10 mm/frame² at 30 fps
 
 @dataclass(frozen=True)
 class Strengths:
-    """``prior`` multiplies the energy of the pose prior of that name; ``hint_deviation`` (rad): how far hints err."""
+    """``prior`` multiplies the energy of the pose prior of that name; ``hint_deviation`` (rad): how far hints err.
+
+    Of a regression network's guess: ``guess_share`` of the hints is its, and ``guess_deviation`` (rad): how far its
+    joints turn wrong.
+    """
 
     prior: Mapping[PriorName, float]
     hint_deviation: float
+    guess_share: float = 0.5
+    guess_deviation: float = 0.6
 
 
 # Of a video's frames errors are alike, so the prior weighs more than on a photo, where it would damage odd poses.
@@ -81,16 +88,20 @@ class Fitter:
         self.skeleton = Skeleton.of(body, blazepose_landmarks(body))
 
     @threadpool_limits.wrap(limits=1, user_api="blas")
-    def photo(self, keypoints: Keypoints) -> BodyEstimate:
-        """One picture (T = 1): several starts, of which the most probable wins.
+    def photo(self, keypoints: Keypoints, guess: BodyGuess | None = None) -> BodyEstimate:
+        """One picture (T = 1): several starts, of which the most probable wins; a network's ``guess`` (1,…) is one.
 
         Weak priors: strengths that are right for video damage odd poses.
         """
         seen = Observation.of(keypoints.points2d[None], keypoints.points3d[None], self.camera, self.skeleton.landmarks)
+        seen = self._with_guess(seen, guess, PHOTO)
         # Starts: as the hints say; their depth mirrored; flat. One batch, the lowest energy wins.
         starts = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, -1.0], [1.0, 1.0, 0.0]])
         batch = seen.take(np.zeros(len(starts), dtype=np.int64))
         state = self._start(replace(batch, hints=batch.hints * starts[:, None]))
+        if seen.said is not None:
+            state = _concatenate(state, self._start_as_said(seen, state.betas))
+            batch = seen.take(np.zeros(len(starts) + 1, dtype=np.int64))
         state = solve_frames(self.skeleton, state, self._terms(batch, state, PHOTO, 8.0), 15).state
         outcome = solve_frames(self.skeleton, state, self._terms(batch, state, PHOTO, 5.0), 40)
         best = np.array([int(np.argmin(outcome.cost))])
@@ -116,6 +127,7 @@ class Fitter:
         first, last = int(found[0]), int(found[-1])
         points2d = np.where(valid[:, None, None], track.points2d, 0.0)
         seen = Observation.of(points2d, track.points3d, self.camera, self.skeleton.landmarks)
+        seen = self._with_guess(seen, track.guess, VIDEO)
 
         spread = found[np.unique(np.linspace(0, len(found) - 1, min(SHAPE_FRAMES, len(found))).astype(int))]
         betas = self._shape_from(seen.take(spread))
@@ -132,6 +144,41 @@ class Fitter:
         index = np.clip(np.arange(frames), first, last) - first
         state = state.take(index)
         return self._estimate(state, seen, valid, np.asarray(track.score))
+
+    def as_guessed(self, track: Track) -> BodyEstimate:
+        """The body as a network says it, T frames with one shape, nothing fitted; judged by the keypoints like a fit.
+
+        Frames where nobody was found are interpolated, held at the ends, and stay marked in ``valid``. Raises
+        InputError for a track without a guess.
+        """
+        valid = np.asarray(track.valid, dtype=bool)
+        if track.guess is None or not valid.any():
+            raise InputError("the track holds no frame with a network's guess; nothing can be said")
+        found = np.flatnonzero(valid)
+        guess = BodyGuess(*(np.asarray(v)[found] for v in (track.guess.pose, track.guess.betas, track.guess.pelvis)))
+        frames = np.arange(found[0], found[-1] + 1)
+        state = self._bridge(guessed_state(self.skeleton, guess), found, frames)
+        state = state.take(np.clip(np.arange(len(valid)), found[0], found[-1]) - found[0])
+        points2d = np.where(valid[:, None, None], track.points2d, 0.0)
+        seen = Observation.of(points2d, track.points3d, self.camera, self.skeleton.landmarks)
+        return self._estimate(state, seen, valid, np.asarray(track.score))
+
+    def _with_guess(self, seen: Observation, guess: BodyGuess | None, strengths: Strengths) -> Observation:
+        """What a network says, beside the keypoints; believed as far as the keypoints bear it out."""
+        if guess is None:
+            return seen
+        said = guessed_state(self.skeleton, guess)
+        trust = trust_in(self.skeleton, said, guess, seen)
+        share = (strengths.guess_share * trust)[:, None, None]
+        hints = (1 - share) * seen.hints + share * guessed_hints(self.skeleton, said)
+        return replace(seen, hints=hints, said=said, trust=trust)
+
+    def _start_as_said(self, seen: Observation, betas: Array) -> PoseState:
+        """The pose that a network says, where the keypoints put it."""
+        assert seen.said is not None
+        state = replace(seen.said, transl=np.zeros_like(seen.said.transl), betas=betas)
+        points = landmark_points(self.skeleton, state)
+        return replace(state, transl=translation_from_keypoints(points, seen.target, seen.weight, seen.K))
 
     def _start(self, seen: Observation) -> PoseState:
         shape = self._shape(1.0)
@@ -180,7 +227,11 @@ class Fitter:
     def _terms(self, seen: Observation, state: PoseState, strengths: Strengths, cutoff: float) -> list[Term]:
         pairs = self.skeleton.landmarks.pairs
         direction, weight = seen.directions(pairs)
+        said: list[Term] = []
+        if seen.said is not None and seen.trust is not None and np.isfinite(strengths.guess_deviation):
+            said = [GuessPull(seen.said.root, seen.said.body_pose, seen.trust, strengths.guess_deviation)]
         return [
+            *said,
             Reprojection(seen.target, seen.weight, seen.K, seen.deviation(state), cutoff),
             Directions(direction, weight, pairs, strengths.hint_deviation),
             self.pull(strengths.prior[self.options.prior]),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from monocap.perception import appearance, people
 from monocap.perception.followed import box_of
 from monocap.pipeline.sightings import Sightings
-from monocap.types import Parts, Track
+from monocap.types import BodyGuess, Parts, Track
 
 Array = NDArray[Any]
 
@@ -118,11 +118,12 @@ def _both(first: _Stretch, second: _Stretch) -> _Stretch:
 def _track(identity: int, stretch: _Stretch, sightings: Sightings) -> Track:
     rows, count = sightings.rows, sightings.frames
     columns = {}
-    wanted = ("points2d", "points3d", "score", "hands", "face", "shapes")
+    wanted = ("points2d", "points3d", "score", "hands", "face", "shapes", "pose", "betas", "pelvis")
     for name in (name for name in wanted if name in rows):
         columns[name] = np.zeros((count, *rows[name].shape[1:]), np.float32)
         columns[name][stretch.frames] = rows[name][stretch.rows]
     valid = np.zeros(count, bool)
     valid[stretch.frames] = True
     parts = Parts(*(columns.pop(name) for name in ("hands", "face", "shapes"))) if "hands" in columns else None
-    return Track(identity, sightings.skeleton, valid=valid, parts=parts, **columns)
+    guess = BodyGuess(*(columns.pop(name) for name in ("pose", "betas", "pelvis"))) if "pose" in columns else None
+    return Track(identity, sightings.skeleton, valid=valid, parts=parts, guess=guess, **columns)

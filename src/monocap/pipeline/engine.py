@@ -23,10 +23,11 @@ from monocap.perception.parts import PartsFinder
 from monocap.pipeline.assemble import assemble
 from monocap.pipeline.cast import cast_of
 from monocap.pipeline.clock import Progress, StageClock, silent
+from monocap.pipeline.regress.guesses import Guesser, calm_guess
 from monocap.pipeline.resume import Checkpoint
 from monocap.pipeline.settings import NETWORK, PHOTO_CROPS, CaptureSettings
 from monocap.pipeline.sightings import Sightings
-from monocap.types import BodyEstimate, Camera, Frame, Keypoints, Motion, Parts, Track
+from monocap.types import BodyEstimate, BodyGuess, Camera, Frame, Keypoints, Motion, Parts, Track
 
 _FOLLOWED = 8  # people at a time
 _BETAS = 16  # official files have up to 300; one camera cannot tell the later ones
@@ -58,6 +59,8 @@ class CaptureEngine:
             self.lifter = Lifter()
             hands, face = self.settings.hands, self.settings.face
             self.parts = PartsFinder(hands, face) if hands or face else None
+            family = self.settings.network
+            self.guesser = None if family is None else Guesser(family, self.settings.weights, self.body)
 
     def capture(self, media: Media, progress: Progress = silent, checkpoint: Checkpoint | None = None) -> Motion:
         """Capture an opened photo or video. Nobody found is no error: the motion then holds no people.
@@ -78,13 +81,18 @@ class CaptureEngine:
         height, width = image.shape[:2]
         return self._still(image, self._camera(width, height, None))
 
-    def fit_still(self, keypoints: Keypoints, camera: Camera, parts: Parts | None = None) -> BodyEstimate:
+    def fit_still(
+        self, keypoints: Keypoints, camera: Camera, parts: Parts | None = None, guess: BodyGuess | None = None
+    ) -> BodyEstimate:
         """The body of one picture (T = 1) from its keypoints, their 3D hints replaced by the lifter's, and from the
-        ``parts`` (1,…), hands and face, if they were looked for."""
+        ``parts`` (1,…), hands and face, if they were looked for, and a regression network's ``guess`` (1,…)."""
+        if guess is not None and not self.settings.refine:
+            estimate = self._fitter(camera).as_guessed(_still_track(0, keypoints, None, guess))
+            return self._express(estimate, parts, camera, np.zeros(1))
         with self.clock.stage("lift"):
             lifted = self.lifter.lift(keypoints.points2d[None], camera, keypoints.points3d[None])[0]
         with self.clock.stage("fit"):
-            estimate = self._fitter(camera).photo(replace(keypoints, points3d=lifted, mask=None))
+            estimate = self._fitter(camera).photo(replace(keypoints, points3d=lifted, mask=None), guess)
         return self._express(estimate, parts, camera, np.zeros(1))
 
     def _photo(self, media: Media) -> Motion:
@@ -117,8 +125,9 @@ class CaptureEngine:
         if not found:
             self.warnings.append("nobody found in the picture")
         parts = self._parts(image, dict(enumerate(found)), new=True)
-        tracks = [_still_track(i, one, parts.get(i)) for i, one in enumerate(found)]
-        people = [(t, self.fit_still(one, camera, t.parts)) for t, one in zip(tracks, found, strict=True)]
+        guesses = self.guess(image, dict(enumerate(found)), camera)
+        tracks = [_still_track(i, one, parts.get(i), _of_one(guesses.get(i))) for i, one in enumerate(found)]
+        people = [(t, self.fit_still(one, camera, t.parts, t.guess)) for t, one in zip(tracks, found, strict=True)]
         return assemble(self.body, camera, 1.0, np.zeros(1, np.int64), np.zeros(1), people)
 
     def _video(self, media: Media, progress: Progress, checkpoint: Checkpoint | None) -> Motion:
@@ -127,7 +136,7 @@ class CaptureEngine:
         limit = _FOLLOWED if most is None else min(most + _CANDIDATES, _FOLLOWED)
         every = int(np.clip(round(media.fps), *_DETECT_EVERY))
         tracker = PeopleTracker(self.detector, self.network, detect_every=every, limit=max(limit, most or 1))
-        sightings = Sightings(SKELETON, parts=self.parts is not None)
+        sightings = Sightings(SKELETON, parts=self.parts is not None, guesses=self.guesser is not None)
         if self.parts is not None:
             self.parts.forget()
         if checkpoint is not None and (saved := checkpoint.keypoints()) is not None:
@@ -141,7 +150,7 @@ class CaptureEngine:
             with self.clock.stage("keypoints"):
                 seen = tracker.step(frame.image)
             parts = self._parts(frame.image, seen)
-            sightings.add(frame.time, seen, tracker.looks(), parts)
+            sightings.add(frame.time, seen, tracker.looks(), parts, self.guess(frame.image, seen, camera))
             progress("keypoints", sightings.frames, media.frame_count)
             if checkpoint is not None:
                 with self.clock.stage("checkpoint"):
@@ -151,7 +160,7 @@ class CaptureEngine:
             raise MediaError(f"{media.path}: no frame could be decoded; is it a whole video file?")
         tracks = self._decide(sightings, tracker.confirmed, camera)
         people = [self._fit_track(track, camera, sightings.times, progress) for track in tracks]
-        times, raw = sightings.times.copy(), self.settings.smooth == 0
+        times, raw = sightings.times.copy(), self.settings.smooth == 0 or not self.settings.refine
         with self.clock.stage("settle"):
             return assemble(self.body, camera, media.fps, np.arange(count), times, people, hold_feet=not raw)
 
@@ -175,6 +184,11 @@ class CaptureEngine:
         self, track: Track, camera: Camera, times: NDArray[np.float64], progress: Progress
     ) -> tuple[Track, BodyEstimate]:
         """The track as detected, but with the lifter's 3D, and the body fitted to the track once that is cleaned."""
+        if track.guess is not None and not self.settings.refine:
+            with self.clock.stage("smooth"):
+                guess = calm_guess(track.guess, track.valid, times, self.settings.smooth)
+                estimate = self._fitter(camera).as_guessed(replace(track, guess=guess))
+            return track, self._express(estimate, track.parts, camera, times)
         with self.clock.stage("clean"):
             cleaned = clean(track, times)
             usable = replace(cleaned.track, valid=track.valid & ~cleaned.blinks)
@@ -190,6 +204,13 @@ class CaptureEngine:
         estimate = self._express(estimate, track.parts, camera, times)
         # In a blink the person was there, only the pose had to be bridged.
         return replace(track, points3d=lifted), replace(estimate, valid=track.valid)
+
+    def guess(self, image: NDArray[np.uint8], seen: Mapping[int, Keypoints], camera: Camera) -> dict[int, BodyGuess]:
+        """What the regression network says of everybody seen in a picture, if one is asked; without batch shape."""
+        if self.guesser is None or not seen:
+            return {}
+        with self.clock.stage("regress"):
+            return self.guesser.step(image, seen, camera)
 
     def _parts(self, image: NDArray[np.uint8], seen: Mapping[int, Keypoints], new: bool = False) -> dict[int, Parts]:
         """Hands and faces of everybody seen in the next frame, or in a ``new`` picture, if they are wanted."""
@@ -238,9 +259,14 @@ def _part(saved: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]
     return {name.removeprefix(prefix): array for name, array in saved.items() if name.startswith(prefix)}
 
 
-def _still_track(identity: int, keypoints: Keypoints, parts: Parts | None) -> Track:
+def _of_one(guess: BodyGuess | None) -> BodyGuess | None:
+    """With T = 1."""
+    return None if guess is None else BodyGuess(guess.pose[None], guess.betas[None], guess.pelvis[None])
+
+
+def _still_track(identity: int, keypoints: Keypoints, parts: Parts | None, guess: BodyGuess | None = None) -> Track:
     points2d, points3d = keypoints.points2d[None], keypoints.points3d[None]
     score = np.array([keypoints.score])
     if parts is not None:
         parts = Parts(parts.hands[None], parts.face[None], parts.shapes[None])
-    return Track(identity, keypoints.skeleton, points2d, points3d, np.array([True]), score, parts)
+    return Track(identity, keypoints.skeleton, points2d, points3d, np.array([True]), score, parts, guess)

@@ -67,7 +67,7 @@ def run_key(
 ) -> Key:
     """What results depend on: ``input`` (content), ``options``, ``versions``, ``weights``; ready for JSON."""
     options = {**asdict(settings), "fps": fps, "skin": skin}
-    for name in ("body", "skin"):
+    for name in ("body", "skin", "weights"):
         if options[name] is not None and Path(options[name]).is_file():
             options[name] = content_hash([Path(options[name])])
     key = {"input": content_hash(files), "options": options, "versions": versions, "weights": weights}

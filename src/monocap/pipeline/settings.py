@@ -13,6 +13,8 @@ from monocap.types import Camera
 
 Preset = Literal["fast", "balanced", "accurate"]
 People = int | Literal["all", "largest"]
+Engine = Literal["fit", "hmr", "smpler", "auto"]
+AUTO: Engine = "fit"  # what measures best, see docs/regression.md
 
 # The keypoint network of each preset, and over how many crops a photo's keypoints are averaged.
 NETWORK: dict[Preset, Literal["lite", "heavy"]] = {"fast": "lite", "balanced": "heavy", "accurate": "heavy"}
@@ -26,7 +28,9 @@ class CaptureSettings:
     ``focal`` px of the full image, ``fov`` degrees across its longer side, or ``intrinsics``, a calibrated camera
     (`pipeline.calibration`); at most one of them. ``height`` m.
     ``smooth`` 0 = off, 1 = default. ``people`` is whom to keep, in order of prominence: "all", "largest", or how many.
-    ``hands`` and ``face``: whether they are captured too.
+    ``hands`` and ``face``: whether they are captured too. ``engine``: what finds the body: the "fit" to keypoints
+    alone, or with a network of that family as its start, or "auto"; ``weights``: another file for that network;
+    without ``refine`` nothing is fitted, and the body is what the network says.
 
     Raises InputError for values out of range.
     """
@@ -41,6 +45,9 @@ class CaptureSettings:
     people: People = "all"
     hands: bool = False
     face: bool = False
+    engine: Engine = "fit"
+    weights: str | None = None
+    refine: bool = True
 
     def __post_init__(self) -> None:
         if self.preset not in get_args(Preset):
@@ -55,7 +62,17 @@ class CaptureSettings:
             raise InputError(f"fov is {self.fov}; expected degrees between 1 and 170, across the longer side")
         if self.people not in ("all", "largest") and not (type(self.people) is int and self.people >= 1):
             raise InputError(f"people is {self.people!r}; expected all, largest, or a number from 1")
+        if self.engine not in get_args(Engine):
+            raise InputError(f"engine {self.engine!r} is unknown; expected one of {', '.join(get_args(Engine))}")
+        if self.network is None and (self.weights is not None or not self.refine):
+            raise InputError("weights and refine are for a network; with them, give an engine of hmr or smpler")
         _ = self.fit_options
+
+    @property
+    def network(self) -> Literal["hmr", "smpler"] | None:
+        """The family of regression network that is asked; None: none."""
+        chosen = AUTO if self.engine == "auto" else self.engine
+        return chosen if chosen in ("hmr", "smpler") else None
 
     @property
     def most_people(self) -> int | None:

@@ -1,7 +1,7 @@
 """What was seen in a video so far: one row per person and frame, in arrays that grow, kept apart from who is who.
 
-A row takes 0.8 kB, or 2.7 kB with hands and face, so ten minutes of one person take 15 or 50 MB. `state` and `restore`
-let a capture go on later.
+A row takes 0.8 kB, or 2.7 kB with hands and face, so ten minutes of one person take 15 or 50 MB; a network's guess
+takes 0.3 kB more. `state` and `restore` let a capture go on later.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from monocap.errors import InputError
 from monocap.skeletons import get
-from monocap.types import ARKIT, FACE_POINTS, HAND_POINTS, Keypoints, Parts
+from monocap.types import ARKIT, FACE_POINTS, HAND_POINTS, BodyGuess, Keypoints, Parts
 
 Array = NDArray[Any]
 
@@ -25,11 +25,11 @@ class Sightings:
     """Frames' times, and what was seen in them under which id, in the order of the frames.
 
     ``skeleton`` is the keypoints' one. ``times`` (T,) s; ``rows``: arrays with one row per sighting: frame, id, score,
-    points2d (N,3), points3d (N,3), and with ``parts`` hands, face and shapes as in `types.Parts`. ``looks`` by id: the
-    last description of each person.
+    points2d (N,3), points3d (N,3), with ``parts`` hands, face and shapes as in `types.Parts`, and with ``guesses``
+    pose, betas and pelvis as in `types.BodyGuess`. ``looks`` by id: the last description of each person.
     """
 
-    def __init__(self, skeleton: str, parts: bool = False) -> None:
+    def __init__(self, skeleton: str, parts: bool = False, guesses: bool = False) -> None:
         points = (len(get(skeleton)), 3)
         self.skeleton = skeleton
         self.looks: dict[int, Array] = {}
@@ -47,6 +47,12 @@ class Sightings:
                 "hands": np.zeros((_START, 2, HAND_POINTS, 6), np.float32),
                 "face": np.zeros((_START, FACE_POINTS, 3), np.float32),
                 "shapes": np.zeros((_START, len(ARKIT)), np.float32),
+            }
+        if guesses:
+            self._rows |= {
+                "pose": np.zeros((_START, 66), np.float32),
+                "betas": np.zeros((_START, 10), np.float32),
+                "pelvis": np.zeros((_START, 3), np.float32),
             }
 
     @property
@@ -70,8 +76,10 @@ class Sightings:
         seen: Mapping[int, Keypoints],
         looks: Mapping[int, Array],
         parts: Mapping[int, Parts] | None = None,
+        guesses: Mapping[int, BodyGuess] | None = None,
     ) -> None:
-        """The next frame, at ``time`` s: everybody ``seen`` in it by id, what they look like, and their ``parts``."""
+        """The next frame, at ``time`` s: everybody ``seen`` in it by id, what they look like, their ``parts``, and
+        ``guesses`` at their bodies."""
         if self._frames == len(self._times):
             self._times = _longer(self._times)
         self._times[self._frames] = time
@@ -85,6 +93,9 @@ class Sightings:
             if parts is not None and identity in parts:
                 one = parts[identity]
                 row |= {"hands": one.hands, "face": one.face, "shapes": one.shapes}
+            if guesses is not None and identity in guesses:
+                guess = guesses[identity]
+                row |= {"pose": guess.pose, "betas": guess.betas, "pelvis": guess.pelvis}
             for name, value in row.items():
                 self._rows[name][self._count] = value
             self._count += 1

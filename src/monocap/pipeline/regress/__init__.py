@@ -1,0 +1,1 @@
+"""Regression networks in capture and in ``monocap regress``: `networks.py` opens them, `guesses.py` asks them."""
