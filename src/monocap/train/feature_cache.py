@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from monocap.assets.manifest import locate
 from monocap.assets.sessions import open_network
 from monocap.data.augmentation import PUBLISHED, Change, draw
 from monocap.data.crop_families import crop_family
@@ -30,13 +31,14 @@ from monocap.data.training_view import training_view
 from monocap.errors import InputError
 from monocap.files import read_npz, replacing, write_npz
 from monocap.geometry.rotations import axis_angle_to_matrix
+from monocap.nets.backbones.light import LightEncoder, load_published, write_encoder
 from monocap.synth.sampler import Sampler, SynthSettings
 from monocap.synth.streaming import each
 from monocap.types import Array
 
 PER_CHUNK = 500  # sample numbers
 FAMILY = "light"
-ABOUT = "cache.json"
+ABOUT, ENCODER = "cache.json", "encoder.onnx"
 _SEED = 20  # of augmentation, beside the sampler's
 
 
@@ -68,11 +70,9 @@ class Truth:
 
 @dataclass(frozen=True)
 class CachePlan:
-    """Crops of samples 0 … ``count`` of ``settings``, each person ``views`` times with ``augmentation``, through
-    ``encoder`` (ONNX: (N,3,h,w) of family `FAMILY` to feature maps)."""
+    """Crops of samples 0 … ``count`` of ``settings``, each person ``views`` times with ``augmentation``."""
 
     settings: SynthSettings
-    encoder: Path
     count: int
     views: int = 2
     augmentation: str = "synthetic"
@@ -82,6 +82,11 @@ def write_features(
     plan: CachePlan, out: Path, workers: int = 2, progress: Callable[[int, int], None] | None = None
 ) -> None:
     """Fill ``out`` with the chunks that are not there yet. Raises InputError if it holds those of other settings."""
+    if plan.count < 1 or plan.views < 1 or plan.augmentation not in PUBLISHED:
+        known = ", ".join(PUBLISHED)
+        raise InputError(
+            f"{plan.count} pictures, {plan.views} views, {plan.augmentation!r}; expected 1 or more, and one of {known}"
+        )
     about = {
         "seed": plan.settings.seed, "size": list(plan.settings.size), "people": list(plan.settings.people),
         "split": plan.settings.split, "quality": plan.settings.quality, "views": plan.views,
@@ -94,10 +99,15 @@ def write_features(
     else:
         with replacing(out / ABOUT) as temporary:
             temporary.write_text(json.dumps(about))
+    encoder = out / ENCODER
+    if not encoder.exists():
+        net = load_published(LightEncoder(), locate("blazepose_lite")).eval()
+        with replacing(encoder) as temporary:
+            write_encoder(net, temporary)
     starts = [n for n in range(0, plan.count, PER_CHUNK) if not _chunk(out, n).exists()]
     done = plan.count - sum(min(PER_CHUNK, plan.count - n) for n in starts)
     numbers = (n for start in starts for n in range(start, min(start + PER_CHUNK, plan.count)))
-    make = functools.partial(_crops, plan.encoder, plan.views, plan.augmentation)
+    make = functools.partial(_crops, encoder, plan.views, plan.augmentation)
     source = each(plan.settings, numbers, workers, make)
     for start in starts:
         found: list[tuple[dict[str, Array], dict[str, Array]]] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,9 @@ from monocap.nets.lifter import LifterNet
 from monocap.perception.lifter import ARCH, FEATURES, SKELETON, USED, features
 from monocap.pipeline.outputs import versions
 from monocap.train.engine import Progress, Trained, TrainSettings, train
+from monocap.train.overfit import OVERFIT_LOG
 from monocap.train.seen_keypoints import SeenErrors, SeenKeypoints, Sight, join
+from monocap.train.settings import RunOptions
 from monocap.train.simulated_keypoints import SimulatedKeypoints
 from monocap.types import Array
 
@@ -60,6 +62,7 @@ class LifterOptions:
     threads: int | None = None
     resume: bool = False
     width: int = 384
+    run: RunOptions = field(default_factory=RunOptions)
 
 
 class LifterTask:
@@ -129,7 +132,8 @@ def _tensors(sight: Sight) -> tuple[Tensor, Tensor]:
 
 
 def train_lifter(options: LifterOptions, progress: Progress | None = None) -> tuple[Path, Trained]:
-    """Train and write ``OUT/lifter.safetensors``; returns its path and what was measured on held-out performers.
+    """Train and write ``OUT/lifter.safetensors``; returns its path and what was measured on held-out performers (with
+    ``run.overfit``: the path of the losses).
 
     Raises InputError for a folder without usable motion, and for a run already in ``out`` without ``resume``.
     """
@@ -137,6 +141,7 @@ def train_lifter(options: LifterOptions, progress: Progress | None = None) -> tu
     settings = replace(
         SETTINGS if options.start is None else ONWARD, seed=options.seed, accelerator=options.accelerator, **given
     )
+    settings = replace(settings, **options.run.given())
     settings = replace(
         settings,
         validate_every=max(1, min(settings.validate_every, settings.steps // 4)),
@@ -153,10 +158,12 @@ def train_lifter(options: LifterOptions, progress: Progress | None = None) -> tu
         SimulatedKeypoints(poses[at], up[at], _weights(poses[at]), of)
         for at, of in zip((~held, held), errors, strict=True)
     )
-    task = LifterTask((train_on, held_out), seen, options.width, settings.batch)
+    task = LifterTask((train_on, held_out), seen, options.width, settings.share)
     if options.start is not None:
         _load(task.module, options.start)
     done = train(task, settings, options.out, options.resume, progress)
+    if settings.overfit is not None:
+        return options.out / OVERFIT_LOG, done
     if options.start is not None:
         done = _kept(task, options.start, done)
     words = ["monocap", "train", "lifter", "--data", options.data.name, "--seed", str(options.seed)]
@@ -176,7 +183,7 @@ def train_lifter(options: LifterOptions, progress: Progress | None = None) -> tu
         recipe |= {"start": read_tensors(options.start, ARCH).recipe, "kept": KEPT}
     arrays = {name: value.numpy() for name, value in done.state.items()}
     path = options.out / "lifter.safetensors"
-    write_tensors(path, Tensors(arrays, {"name": ARCH, "width": options.width}, recipe), half=True)
+    write_tensors(path, Tensors(arrays, {"name": ARCH, "width": options.width}, recipe), True, options.run.piece_bytes)
     return path, done
 
 

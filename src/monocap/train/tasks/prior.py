@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import zlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from monocap.pipeline.outputs import versions
 from monocap.priors.limits import PoseLimits
 from monocap.train.body_points import BodyPoints
 from monocap.train.engine import Progress, Trained, TrainSettings, train
+from monocap.train.overfit import OVERFIT_LOG
 from monocap.train.pose_augmentation import exchange_limbs, invent_limbs, jitter, masked_part, mirror, noisy_part
 from monocap.train.prior_losses import (
     PUBLISHED,
@@ -30,6 +31,7 @@ from monocap.train.prior_losses import (
     tokenizer_loss,
     vposer_loss,
 )
+from monocap.train.settings import RunOptions
 
 Kind = Literal["vposer", "tokenizer"]
 VALIDATION_SHARE = 0.08
@@ -57,6 +59,7 @@ class PriorOptions:
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: int | None = None
     resume: bool = False
+    run: RunOptions = field(default_factory=RunOptions)
 
 
 SETTINGS: dict[Kind, TrainSettings] = {
@@ -224,7 +227,8 @@ class TokenizerTask:
 
 
 def train_prior(options: PriorOptions, progress: Progress | None = None) -> tuple[Path, Trained]:
-    """Train one prior and write ``OUT/<kind>.safetensors``; returns its path and what was measured on held-out poses.
+    """Train one prior and write ``OUT/<kind>.safetensors``; returns its path and what was measured on held-out poses
+    (with ``run.overfit``: the path of the losses).
 
     Raises InputError for options or data that cannot be used, and for a run already in ``out`` without ``resume``.
     """
@@ -234,10 +238,11 @@ def train_prior(options: PriorOptions, progress: Progress | None = None) -> tupl
         if (value := getattr(options, name)) is not None
     }
     settings = replace(SETTINGS[options.kind], seed=options.seed, accelerator=options.accelerator, **given)
+    settings = replace(settings, **options.run.given())
     short = {"validate_every": max(1, min(settings.validate_every, settings.steps // 4))}
     settings = replace(settings, warmup=min(settings.warmup, settings.steps // 10), **short)
     corpus = read_pose_corpus(options.data)
-    poses = _Poses(corpus, settings.batch)
+    poses = _Poses(corpus, settings.share)
     torch.manual_seed(options.seed)
     task: VPoserTask | TokenizerTask
     if options.kind == "vposer":
@@ -249,6 +254,8 @@ def train_prior(options: PriorOptions, progress: Progress | None = None) -> tupl
         sizes = OFFICIAL if options.official_size else TokenizerConfig()
         task = TokenizerTask(poses, sizes, SHIPPED_TOKENIZER, SHIPPED_DISTURBANCE)
     done = train(task, settings, options.out, options.resume, progress)
+    if settings.overfit is not None:
+        return options.out / OVERFIT_LOG, done
     arrays = {name: value.numpy() for name, value in done.state.items()}
     recipe = {
         "command": _command(options),
@@ -262,7 +269,7 @@ def train_prior(options: PriorOptions, progress: Progress | None = None) -> tupl
         "versions": versions() | {"torch": torch.__version__},
     }
     path = options.out / f"{options.kind}.safetensors"
-    write_tensors(path, Tensors(arrays, task.module.config, recipe), half=True)
+    write_tensors(path, Tensors(arrays, task.module.config, recipe), True, options.run.piece_bytes)
     return path, done
 
 

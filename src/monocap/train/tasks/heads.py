@@ -31,15 +31,15 @@ SETTINGS = TrainSettings(
 FEWEST = 7  # of the 22 joints within the crop: who shows less teaches only how people stand on average
 HELD_OUT = 1500
 EARLIER = 0.3  # weight of every stage but the last: the published networks supervise the last alone
-WEIGHTS = {"joints": 5.0, "skin": 5.0, "points": 1.0, "rotations": 1.0, "betas": 0.02, "cam": 0.3}
+WEIGHTS = {"joints": 5.0, "skin": 5.0, "points": 1.0, "rotations": 1.0, "betas": 0.05, "cam": 0.3}
 
 
 @dataclass(frozen=True)
-class RegressorOptions:
-    """``data``: folder of features; ``held``: another, of people held out; ``start``: weights to go on from."""
+class HeadOptions:
+    """``features``: folder that `monocap train features` wrote; ``held``: another, of people held out; ``start``: weights to go on from."""
 
     kind: str
-    data: Path
+    features: Path
     held: Path
     out: Path
     start: Path | None = None
@@ -91,7 +91,7 @@ class People:
         return Batch(maps, *(torch.from_numpy(np.asarray(one, np.float32)).to(device) for one in found))
 
 
-class RegressorTask:
+class HeadTask:
     """Crops by the batch, drawn evenly; held-out performers, clothes and rooms for validation."""
 
     def __init__(self, kind: str, people: People, held: People, batch: int) -> None:
@@ -165,13 +165,13 @@ class RegressorTask:
         return {name: float(np.concatenate(value).mean()) for name, value in kept.items()}
 
 
-def train_regressor(options: RegressorOptions, progress: Progress | None = None) -> tuple[Path, Trained]:
+def train_head(options: HeadOptions, progress: Progress | None = None) -> tuple[Path, Trained]:
     """Train a head and write ``OUT/KIND.safetensors``, encoder included; its path and what was measured.
 
     Raises InputError for an unknown kind, a folder without features, a run already in ``out`` without ``resume``.
     """
     if options.kind not in HEADS:
-        raise InputError(f"cannot train regressor {options.kind!r}; expected {' or '.join(HEADS)}")
+        raise InputError(f"cannot train head {options.kind!r}; expected {' or '.join(HEADS)}")
     given: dict[str, Any] = {"steps": options.steps, "batch": options.batch, "learning_rate": options.rate}
     given = {name: value for name, value in given.items() if value is not None} | {"threads": options.threads}
     settings = replace(SETTINGS, seed=options.seed, accelerator=options.accelerator, **given)
@@ -182,13 +182,13 @@ def train_regressor(options: RegressorOptions, progress: Progress | None = None)
     )
     torch.manual_seed(options.seed)
     needs = HEADS[options.kind].needs
-    people, held = People(options.data, needs), People(options.held, needs)
-    task = RegressorTask(options.kind, people, held, settings.batch)
+    people, held = People(options.features, needs), People(options.held, needs)
+    task = HeadTask(options.kind, people, held, settings.batch)
     load_published(task.module.encoder, locate("blazepose_lite"))
     if options.start is not None:
         load_weights(task.module, options.start, options.kind)
     done = train(task, settings, options.out, options.resume, progress)
-    words = ["monocap", "train", "regressor", options.kind, "--data", options.data.name, "--held", options.held.name]
+    words = ["monocap", "train", "head", options.kind, "--features", options.features.name, "--held", options.held.name]
     words += ["--steps", str(settings.steps), "--batch", str(settings.batch), "--seed", str(settings.seed)]
     recipe: dict[str, Any] = {
         "command": shlex.join(words),
