@@ -183,9 +183,21 @@ def test_pooled_position_is_halved_from_scale_to_scale():
         embedding = torch.nn.functional.avg_pool2d(embedding, 2)
 
 
+def test_what_lies_outside_can_be_ignored():
+    """At a corner 25 of 64 samples are in the picture; repeated, the corner pixel counts 16 times."""
+    window = Window(torch.tensor([[[-1.0, -1.0], [0.1, 0.0], [5.0, 5.0]]]), 16, 4)
+    table = torch.randn(1, 4, 9, 9)
+    kept = torch.softmax(window.bias(table, ignore_outside=True), -1) > 0
+    assert kept.sum(-1)[0].tolist() == [[25] * 4, [64] * 4, [64] * 4]  # wholly outside: nothing to prefer
+    assert window.samples[0, 0][kept[0, 0, 0]].unique().numel() == 25
+    repeated = torch.softmax(window.bias(table), -1) > 0
+    assert repeated.all()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
+        {"border": "ignore"},
         {"local": False},
         {"pooled_position": False},
         {"blocks": 1},

@@ -28,9 +28,9 @@ class Attention(nn.Module):
         count, depth = tokens.shape[1], tokens.shape[2] // self.heads
         query = self.query(tokens).unflatten(-1, (self.heads, depth)) * depth**-0.5
         seen = torch.einsum("nthc,hcd->nthd", query, self.key.weight.unflatten(0, (self.heads, depth)))
-        logits = (seen.flatten(1, 2) @ features.transpose(1, 2)).unflatten(1, (count, self.heads))
         # The key's bias adds the same number to all logits of a token and head; kept, so that it has its gradient (0).
-        logits = logits + (query * self.key.bias.unflatten(0, (self.heads, depth))).sum(-1, keepdim=True)
+        level = (query * self.key.bias.unflatten(0, (self.heads, depth))).sum(-1).flatten(1)[..., None]
+        logits = torch.baddbmm(level, seen.flatten(1, 2), features.transpose(1, 2)).unflatten(1, (count, self.heads))
         weights = torch.softmax(logits if bias is None else logits + bias, dim=-1)
         kept = nn.functional.dropout(weights, self.dropout, self.training)
         mixed = (kept.flatten(1, 2) @ features).unflatten(1, (count, self.heads))
@@ -69,8 +69,8 @@ class Window:
     """Where features are read round points (N,J,2) on a map of ``side`` pixels, the centres of the outer ones at ±1.
 
     ``samples`` (N,J,4r²) are flat pixel numbers at offsets 1−r … r from the pixel left and above, x slowest, clamped to
-    the border; ``corners`` (N,J,4) with ``blend`` (N,J,4) interpolate at the point itself, counting what lies outside
-    as 0.
+    the border, ``outside`` (N,J,4r²) marks those that were; ``corners`` (N,J,4) with ``blend`` (N,J,4) interpolate at
+    the point itself, counting what lies outside as 0.
     """
 
     def __init__(self, points: Tensor, side: int, radius: int) -> None:
@@ -80,6 +80,8 @@ class Window:
         offsets = torch.arange(1 - radius, radius + 1, device=at.device, dtype=at.dtype)
         clamped = (low[..., None] + offsets).clamp(0, side - 1)  # (N,J,2,2r)
         self.relative = clamped - at[..., None]
+        missed = clamped != low[..., None] + offsets
+        self.outside = (missed[..., 0, :, None] | missed[..., 1, None, :]).flatten(-2)
         self.samples = self._flat(clamped[..., 0, :], clamped[..., 1, :])
         share = at - low
         near = torch.stack([1 - share, share], dim=-1)  # (N,J,2,2)
@@ -92,17 +94,19 @@ class Window:
     def _flat(self, x: Tensor, y: Tensor) -> Tensor:
         return (y[..., None, :] * self.side + x[..., :, None]).flatten(-2).long()
 
-    def bias(self, table: Tensor) -> Tensor:
+    def bias(self, table: Tensor, ignore_outside: bool = False) -> Tensor:
         """(N,J,heads,4r²) from a table (1,heads,2r+1,2r+1; rows are y), interpolated at the samples' exact distances.
 
-        Its centre stands for distance 0, its edges for ±r; beyond it the bias is 0.
+        Its centre stands for distance 0, its edges for ±r; beyond it the bias is 0. ``ignore_outside``: samples outside
+        get so low a bias that they have no weight, unless all are outside.
         """
         steps = torch.arange(2 * self.radius + 1, device=table.device, dtype=self.relative.dtype)
         hat = (1 - (self.relative[..., None] + self.radius - steps).abs()).clamp(min=0)  # (N,J,2,2r,2r+1)
         by_x, by_y = hat[..., 0, :, :], hat[..., 1, :, :]
         # (heads,y,x) @ → (N,J,heads,y,a) → (N,J,heads,a,b)
         across = table[0] @ by_x.transpose(-1, -2)[..., None, :, :]
-        return (across.transpose(-1, -2) @ by_y.transpose(-1, -2)[..., None, :, :]).flatten(-2)
+        bias = (across.transpose(-1, -2) @ by_y.transpose(-1, -2)[..., None, :, :]).flatten(-2)
+        return bias - 1e4 * self.outside[:, :, None].to(bias.dtype) if ignore_outside else bias
 
 
 def take(features: Tensor, indices: Tensor) -> Tensor:

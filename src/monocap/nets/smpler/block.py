@@ -44,7 +44,7 @@ class Unit(nn.Module):
         def layer() -> Layer:
             return Layer(config.width, config.heads, config.hidden, config.dropout, config.attention_dropout)
 
-        self.joints = config.joints
+        self.joints, self.ignore_outside = config.joints, config.border == "ignore"
         self.global_layers = nn.ModuleList([layer() for _ in config.global_scales])
         self.local_layer = layer() if config.local else None
         if config.local:
@@ -64,7 +64,7 @@ class Unit(nn.Module):
         near = None
         if self.local_layer is not None and around is not None and window is not None:
             joints = tokens[:, : self.joints].reshape(-1, 1, tokens.shape[-1])
-            bias = window.bias(self.bias_table).flatten(0, 1)[:, None]
+            bias = window.bias(self.bias_table, self.ignore_outside).flatten(0, 1)[:, None]
             local, near = self.local_layer(joints, around.flatten(0, 1), bias)
             local = local.reshape(-1, self.joints, tokens.shape[-1])
             after = torch.cat([(after[:, : self.joints] + local) * 0.5, after[:, self.joints :]], dim=1)

@@ -9,6 +9,7 @@ from monocap.errors import InputError
 from monocap.geometry.rotations import Layout6D
 
 Points = Literal["flow", "stop"]
+Border = Literal["repeat", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class SmplerConfig:
     - ``joints`` J: J + 2 tokens; ``global_feature`` length of g (0: that of the last map's mean);
     - ``global_scales``: the maps to which all tokens attend; ``local``: joint-aware attention, every joint to
       the window of ±``radius`` pixels round it on map ``local_scale``, and the joint's feature added to its token;
+    - ``border``: what a window holds of the outside: the border's pixel again, as published, or nothing;
     - ``pooled_position``: maps share one learned embedding of position, halved from scale to scale; else each its own;
     - ``box_info``: so many numbers about the crop (CLIFF's have 3), told to the first estimate and the camera's token;
     - ``dropout`` in attention's output and feed-forward layers, ``attention_dropout`` on its weights,
@@ -43,6 +45,7 @@ class SmplerConfig:
     local: bool = True
     local_scale: int = 0
     radius: int = 4
+    border: Border = "repeat"
     pooled_position: bool = True
     box_info: int = 0
     dropout: float = 0.1
@@ -85,6 +88,9 @@ class SmplerConfig:
 
 SMPLER_W32 = SmplerConfig()
 SMPLER_W48 = replace(SMPLER_W32, channels=(48, 96, 192, 384))
+OWN = {"joints": 22, "box_info": 3, "border": "ignore"}
+"""What our own training changes: no hand joints, which bodies here have fingers for; the network is told where the crop
+lies, since the same picture means another rotation off the axis; pixels at the border count once."""
 
 LIGHT = SmplerConfig(
     channels=(32, 56, 192, 192),

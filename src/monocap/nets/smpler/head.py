@@ -25,7 +25,7 @@ Joints2D = Callable[[Tensor, Tensor, Tensor], Tensor]
 class Predictor(IterativeRegressor):
     """The first estimate: the HMR family's regressor with ReLU, from the global feature."""
 
-    def __init__(self, config: SmplerConfig, rotmats: Tensor | None, betas: Tensor | None) -> None:
+    def __init__(self, config: SmplerConfig, rotmats: Tensor | None = None, betas: Tensor | None = None) -> None:
         c, mean = config, None
         if rotmats is not None:
             shape = np.zeros(BETAS) if betas is None else betas.numpy()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
-from monocap.bodies.model import BodyModel
+from monocap import skeletons
+from monocap.bodies import BodyModel, load_body
+from monocap.bodies.kinds import KINDS
+from monocap.errors import InputError
 from monocap.geometry.kinematics import forward_kinematics
 from monocap.geometry.kinematics_torch import forward_kinematics_torch
 from monocap.nets.iterative import BETAS
+
+SMPL_PARENTS = skeletons.get(KINDS[24].skeleton).parents
 
 
 class WeakJoints(nn.Module):
@@ -34,11 +41,37 @@ class WeakJoints(nn.Module):
         directions = torch.tensor(body.J_shapedirs[:joints, :, :betas])
         return cls(torch.tensor(body.J_template[:joints]), directions, parents)
 
+    @classmethod
+    def smpl(cls) -> WeakJoints:
+        """SMPL's 24 joints on the open body: the hands' lie where its middle fingers begin."""
+        body = load_body("open")
+        names = [*body.joint_names[:22], "left_middle1", "right_middle1"]
+        rows = [body.joint_names.index(name) for name in names]
+        rest, directions = body.J_template[rows], body.J_shapedirs[rows][:, :, :BETAS]
+        return cls(torch.tensor(rest), torch.tensor(directions), SMPL_PARENTS)
+
+    def settle(self, state: Mapping[str, Tensor]) -> None:
+        """Take rest joints and their directions from a body's buffers (v_template, shapedirs, J_regressor).
+
+        Raises InputError where one is missing or of another shape.
+        """
+        names = ("J_regressor", "v_template", "shapedirs")
+        missing = [name for name in names if name not in state]
+        if missing:
+            raise InputError(f"the body's {', '.join(missing)} are missing; its joints cannot be placed")
+        regressor, template, directions = (state[name].to(torch.float64) for name in names)
+        if regressor.shape != (len(self.parents), len(template)) or directions.shape[:2] != template.shape:
+            shapes = ", ".join(f"{name} {tuple(state[name].shape)}" for name in names)
+            raise InputError(f"{shapes}; expected {len(self.parents)} joints of one mesh")
+        with torch.no_grad():
+            self.rest.copy_(regressor @ template)
+            self.directions.copy_(torch.einsum("jv,vcb->jcb", regressor, directions[:, :, :BETAS]))
+
     def space(self, rotmats: Tensor, betas: Tensor) -> Tensor:
         """Joints (N,J,3) metres for local rotations (N,J,3,3) and betas (N,b); nothing is added for a translation."""
         rest = self.rest + (self.directions @ betas[:, None, :, None])[..., 0]
         # A compiled kernel cannot be written into an exported graph.
-        exporting = torch.onnx.is_in_onnx_export() or torch.jit.is_tracing()
+        exporting = torch.onnx.is_in_onnx_export()
         forward = forward_kinematics if exporting else forward_kinematics_torch
         return forward(rotmats, rest, self.parents)[1]
 
