@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from monocap.errors import InputError
 
 if TYPE_CHECKING:
-    from monocap.pipeline.settings import CaptureSettings, Preset
+    from monocap.pipeline.settings import CaptureSettings, Engine, Preset
     from monocap.types import Camera
 
 
@@ -23,8 +23,11 @@ def capture_settings(
     preset: Preset = "balanced",
     hands: bool = False,
     face: bool = False,
+    engine: Engine = "fit",
+    weights: str | None = None,
+    refine: bool = True,
 ) -> tuple[CaptureSettings, tuple[str, ...]]:
-    """The flags that capture and fit share, checked, and what the user should know about the camera."""
+    """The flags that capture, regress and fit share, checked, and what the user should know about the camera."""
     from monocap.pipeline.settings import CaptureSettings
 
     intrinsics, notes = _calibrated(camera)
@@ -39,6 +42,9 @@ def capture_settings(
         people=_people(people),
         hands=hands,
         face=face,
+        engine=engine,
+        weights=weights,
+        refine=refine,
     )
     return settings, notes
 

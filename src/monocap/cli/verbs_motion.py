@@ -26,6 +26,8 @@ def add(app: SubcommandApp) -> None:
         fov: Annotated[float | None, tyro.conf.arg(metavar="DEG")] = None,
         camera: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         height: Annotated[float | None, tyro.conf.arg(metavar="METRES")] = None,
+        engine: Literal["auto", "fit", "hmr", "smpler"] = "fit",
+        weights: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None,
         smooth: Annotated[str, tyro.conf.arg(metavar="auto|off|FLOAT")] = "auto",
         people: Annotated[str, tyro.conf.arg(metavar="all|largest|N")] = "all",
         hands: bool = False,
@@ -51,6 +53,9 @@ def add(app: SubcommandApp) -> None:
             fov: instead of focal: field of view in degrees across the longer side.
             camera: instead of both: a calibrated camera, as JSON (fx, fy, cx, cy, width, height) or from OpenCV.
             height: the person's height, if known: fixes size and distance.
+            engine: fit: bodies are fitted to keypoints; hmr, smpler: with what such a network says as a start and a
+                hint; auto: what measures best.
+            weights: of the engine's network, instead of the shipped ones: an .onnx or converted .safetensors file.
             smooth: smoothing of videos: auto (= 1), off, or a factor.
             people: whom to keep: all, the largest, or the N most prominent.
             hands: capture fingers and wrists too.
@@ -69,10 +74,81 @@ def add(app: SubcommandApp) -> None:
         from monocap.pipeline.run import Request
 
         settings, notes = capture_settings(
-            body, focal, fov, camera, height, smooth, people, preset=preset, hands=hands, face=face
+            body,
+            focal,
+            fov,
+            camera,
+            height,
+            smooth,
+            people,
+            preset=preset,
+            hands=hands,
+            face=face,
+            engine=engine,
+            weights=weights,
         )
         chosen = None if formats is None else [name for name in formats.split(",") if name]
         return run(inputs, out, Request(settings, chosen, overlay, resume, fps, skin, notes), duration, json)
+
+    @app.command
+    def regress(
+        inputs: tyro.conf.Positional[tuple[str, ...]],
+        /,
+        out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = Path("out"),
+        model: Literal["hmr", "smpler"] = "smpler",
+        weights: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None,
+        preset: Literal["fast", "balanced", "accurate"] = "fast",
+        body: str = "open",
+        focal: Annotated[str, tyro.conf.arg(metavar="PX|auto")] = "auto",
+        fov: Annotated[float | None, tyro.conf.arg(metavar="DEG")] = None,
+        camera: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+        people: Annotated[str, tyro.conf.arg(metavar="all|largest|N")] = "all",
+        smooth: Annotated[str, tyro.conf.arg(metavar="auto|off|FLOAT")] = "auto",
+        fps: Annotated[float | None, tyro.conf.arg(metavar="N")] = None,
+        formats: Annotated[str | None, tyro.conf.arg(metavar="npz,glb,…")] = None,
+        overlay: bool = True,
+        resume: tyro.conf.FlagCreatePairsOff[bool] = False,
+        json: tyro.conf.FlagCreatePairsOff[bool] = False,
+    ) -> int:
+        """What a regression network says of people in photos and videos, nothing fitted: as quick as looking once.
+
+        Args:
+            inputs: photos, videos, folders, or patterns in quotes; with several, each gets a folder of its own.
+            out: folder for the results, made if absent; they are those of capture.
+            model: which of the shipped networks: hmr, iterative regression from one vector; smpler, a transformer that
+                looks where the joints are.
+            weights: instead: an .onnx file, or a converted .safetensors file (needs monocap[torch]).
+            preset: of finding the people: fast, balanced or accurate, as in capture.
+            body: "open" (shipped), a name from monocap bodies list, or an official SMPL-X or SMPL-H file.
+            focal: focal length in pixels of the full picture; auto: EXIF, else 0.9 × the longer side.
+            fov: instead of focal: field of view in degrees across the longer side.
+            camera: instead of both: a calibrated camera, as JSON (fx, fy, cx, cy, width, height) or from OpenCV.
+            people: whom to keep: all, the largest, or the N most prominent.
+            smooth: of videos, over what is said of each frame alone: auto (= 1), off, or a factor.
+            fps: the pictures of one folder are one video of so many frames per second, not photos.
+            formats: files to write, by default npz,glb,bvh for videos and npz,glb,obj for photos.
+            overlay: also draw the body over the input.
+            resume: go on where the same was stopped; what is complete is left.
+            json: print a machine-readable summary on standard output.
+        """
+        from monocap.cli.capture import run
+        from monocap.pipeline.run import Request
+
+        settings, notes = capture_settings(
+            body,
+            focal,
+            fov,
+            camera,
+            None,
+            smooth,
+            people,
+            preset=preset,
+            engine=model,
+            weights=weights,
+            refine=False,
+        )
+        chosen = None if formats is None else [name for name in formats.split(",") if name]
+        return run(inputs, out, Request(settings, chosen, overlay, resume, fps, None, notes), None, json)
 
     @app.command
     def fit(
