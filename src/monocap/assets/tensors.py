@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from monocap.assets.pieces import SUFFIX, index_of, read_pieces, remove_pieces, write_pieces
 from monocap.errors import InputError
 from monocap.files import replacing
 
@@ -29,34 +30,51 @@ class Tensors:
     recipe: dict[str, Any] = field(default_factory=dict)
 
 
-def write_tensors(path: str | os.PathLike[str], tensors: Tensors, half: bool = False) -> None:
+def write_tensors(
+    path: str | os.PathLike[str], tensors: Tensors, half: bool = False, piece_bytes: int | None = None
+) -> None:
     """Write a safetensors file (whole or not at all).
 
     ``half`` stores float arrays of two or more axes as float16: half the size, and networks of the size of a pose
-    prior lose less than a tenth of a millimetre.
+    prior lose less than a tenth of a millimetre. ``piece_bytes``: instead of one file, several of at most so many bytes
+    and ``PATH.index.json`` (see `pieces`); they are read by the same ``path``.
     """
+    path = Path(path)
     arrays = {}
     for name, value in tensors.arrays.items():
-        value = np.ascontiguousarray(value)
+        value = np.asarray(value, order="C")  # not ascontiguousarray, which gives a number an axis
         arrays[name] = value.astype(np.float16) if half and value.ndim > 1 and value.dtype == np.float32 else value
     metadata = {"schema": SCHEMA, "arch": json.dumps(tensors.arch), "recipe": json.dumps(tensors.recipe)}
+    if piece_bytes is not None:
+        write_pieces(path, arrays, metadata, piece_bytes)
+        return
     with replacing(path) as temporary:
         save_file(arrays, temporary, metadata)
+    remove_pieces(path)
 
 
 def read_tensors(path: str | os.PathLike[str], arch: str | None = None) -> Tensors:
-    """Read a file that `write_tensors` wrote; float16 comes back as float32. Nothing in it is ever executed.
+    """Read what `write_tensors` wrote; float16 comes back as float32. Nothing in it is ever executed.
+
+    Weights in pieces are read by the name they were written under, or by their index.
 
     ``arch`` is the architecture's name that the caller can use. Raises InputError for a missing or damaged file, one
     without our description, or another architecture.
     """
     path = Path(path)
-    if not path.is_file():
+    index = path if path.name.endswith(SUFFIX) else index_of(path)
+    if not path.is_file() and not index.is_file():
         raise InputError(f"{path}: no such file")
+    metadata: Mapping[str, str]
     try:
-        with safe_open(path, framework="numpy") as stored:
-            metadata: Mapping[str, str] = stored.metadata() or {}
-            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
+        if index.is_file() and (index == path or not path.is_file()):
+            arrays, metadata = read_pieces(index)
+        else:
+            with safe_open(path, framework="numpy") as stored:
+                metadata = stored.metadata() or {}
+                arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
+    except InputError:
+        raise
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({error})") from error
     if metadata.get("schema") != SCHEMA:

@@ -38,6 +38,8 @@ def run_lifter(options: LifterOptions, json: bool) -> int:
 
 def _progress() -> Progress:
     """Steps, time left and numbers on standard error: at every validation, else every ten seconds."""
+    from monocap.train.logs import NO_TENSORBOARD, has_tensorboard
+
     console = Console(stderr=True)
     begun = time.monotonic()
     seen: list[tuple[float, int]] = [(begun, -1)]
@@ -46,7 +48,9 @@ def _progress() -> Progress:
         now = time.monotonic()
         if seen[0][1] < 0:
             seen[0] = (now, step)
-        if len(named) == 1 and now - seen[-1][0] < _LOG_EVERY:
+            if not has_tensorboard():
+                console.print(f"note: {NO_TENSORBOARD}", highlight=False, soft_wrap=True)
+        if len(named) <= 2 and now - seen[-1][0] < _LOG_EVERY:
             return
         rate = (step - seen[0][1]) / max(now - seen[0][0], 1e-9)
         left = f", {(steps - step) / rate:.0f} s left" if rate else ""
@@ -59,10 +63,13 @@ def _progress() -> Progress:
 
 def _report(path: Path, done: Trained, json: bool) -> int:
     if json:
-        print(
-            json_module.dumps({"weights": os.fspath(path), "step": done.step, "seconds": done.seconds, **done.metrics})
-        )
+        measured = {"samples_per_second": done.rate, "peak_memory_mb": done.memory_mb, **done.metrics}
+        print(json_module.dumps({"weights": os.fspath(path), "step": done.step, "seconds": done.seconds, **measured}))
+        return 0
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in done.metrics.items())
+    memory = "" if done.memory_mb is None else f", {done.memory_mb:.0f} MB at most"
+    if path.suffix == ".csv":
+        print(f"learned one batch by heart in {done.step} steps: {numbers}{memory}; losses in {path}")
     else:
-        numbers = ", ".join(f"{name} {value:.4g}" for name, value in done.metrics.items())
-        print(f"wrote {path}: best at step {done.step}, held out {numbers}")
+        print(f"wrote {path}: best at step {done.step}, held out {numbers}; {done.rate:.4g} samples/s{memory}")
     return 0

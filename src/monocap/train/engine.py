@@ -55,6 +55,8 @@ class Task(Protocol):
       order, so that workers can prepare them ahead; batch i must be a function of ``seeds[i]`` alone.
     - ``setup(fabric)``: called once after the network was set up, for a task that trains something beside it.
     - ``state_dict()`` and ``load_state_dict(state)``: tensors and numbers that a resumed run needs.
+    - ``methods``: names of the network's methods that ``loss`` calls beside the network itself, so that many processes
+      and 16 bits take part in them too.
     - ``unit``: what is counted in the rate, e.g. "pictures" ("samples").
     """
 
@@ -70,7 +72,7 @@ class Task(Protocol):
     def loss(self, module: nn.Module, batch: Any, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean loss to go down and its named parts; ``progress`` in 0–1 is how much of the run is done.
 
-        ``module`` is to be called, not its methods: only so do many processes and 16 bits take part."""
+        ``module`` is to be called, or those of its methods that ``methods`` names."""
         ...
 
     def validate(self, module: nn.Module) -> dict[str, float]:

@@ -7,6 +7,7 @@ processes, so two processes draw what one draws that accumulates two.
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -81,7 +82,10 @@ class Stepper:
         self.optimiser = torch.optim.AdamW(
             groups, settings.learning_rate, settings.betas, weight_decay=settings.weight_decay
         )
-        self._module, self._wrapped = fabric.setup(task.module, self.optimiser)
+        methods = tuple(getattr(task, "methods", ()))
+        entry = _Entry(task.module) if methods else task.module
+        self._module, self._wrapped = fabric.setup(entry, self.optimiser)
+        self._seen = _Methods(self._module, task.module, methods) if methods else self._module
         if (own := getattr(task, "setup", None)) is not None:
             own(fabric)
         self._still = [part for part in task.module.modules() if _is_frozen(part)]
@@ -129,7 +133,7 @@ class Stepper:
             torch.manual_seed(noise_seed(settings.seed, 0 if batches else step, self._begin + piece))
             batch = batches[piece] if batches else self.draw(step, piece)
             with self.fabric.no_backward_sync(self._module, enabled=piece + 1 < pieces):
-                loss, parts = self.task.loss(self._module, batch, progress)
+                loss, parts = self.task.loss(self._seen, batch, progress)
                 loss = loss / pieces if pieces > 1 else loss
                 self.fabric.backward(loss)
             total = loss.detach() if total is None else total + loss.detach()
@@ -181,6 +185,32 @@ class Stepper:
             raise InputError(
                 f"the checkpoint is of another network ({str(error).splitlines()[0]}); start in another folder"
             ) from error
+
+
+class _Entry(nn.Module):
+    """One way into a network with several: what wraps it (many processes, 16 bits) sees every call of them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, method: str, *args: Any, **named: Any) -> Any:
+        return getattr(self.network, method)(*args, **named)
+
+
+class _Methods(nn.Module):
+    """A network whose ``methods`` and call go through the wrapped entry; all else is its own."""
+
+    def __init__(self, entry: nn.Module, network: nn.Module, methods: tuple[str, ...]) -> None:
+        super().__init__()
+        object.__setattr__(self, "_own", (entry, network, methods))  # neither is a part of this one
+
+    def forward(self, *args: Any, **named: Any) -> Any:
+        return self._own[0]("__call__", *args, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        entry, network, methods = self.__dict__["_own"]
+        return functools.partial(entry, name) if name in methods else getattr(network, name)
 
 
 def _grouped(task: Task, settings: TrainSettings) -> tuple[list[dict[str, Any]], list[float]]:
