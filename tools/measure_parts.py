@@ -3,9 +3,11 @@
     python tools/measure_parts.py [--count 60] [--hand 128] [--seed 0] [--pictures FOLDER] [--calibrate]
 
 The open body with random shape, skin, hands and face before plain backgrounds, near enough that a hand is ``--hand``
-pixels long from wrist to fingertip. Region of the first look, wrist and head come from the true body with the errors
-that fits have (2 cm, 5°), so that what is measured is the parts' own: errors of finger joints once the wrists lie on
-one another, and once the palms do too, of the jaw's opening, and whether lids that are shut are told from open ones.
+pixels long from wrist to fingertip. Region of the first look, wrist, forearm and head come from the true body with the
+errors that fits have (2 cm, 10°, 5°), so that what is measured is the parts' own: errors of finger joints once the
+wrists lie on one another (moved, not turned: "wrist"), once the palms do too ("palm"), once all points do, moved and
+turned ("rigid"), and with the wrist turned as it truly is ("fingers"); of the jaw's opening; and whether lids that are
+shut are told from open ones.
 ``--calibrate`` prints where the networks' points lie on the body instead (`fitting.part_landmarks`): per point the
 offset in its bone's rest frame, metres, by robust least squares over all pictures, left side.
 """
@@ -30,7 +32,7 @@ from monocap.fitting.landmarks import blazepose_landmarks
 from monocap.fitting.state import PoseState, Skeleton, landmark_points
 from monocap.geometry.kinematics import forward_kinematics_numba
 from monocap.geometry.procrustes import rigid_alignment
-from monocap.geometry.rotations import axis_angle_to_matrix
+from monocap.geometry.rotations import axis_angle_to_matrix, geodesic_angle
 from monocap.media.pictures import read_picture
 from monocap.perception.face import FaceFollower, FaceNetwork
 from monocap.perception.hands import HandFollower, HandNetwork
@@ -41,9 +43,11 @@ from monocap.types import ARKIT, Array, Camera
 
 SIDE = 480  # pixels of a picture
 DISTANCE, HAND = 2.5, 0.18  # m of the person, and of a hand from wrist to fingertip
+WRONG = 40.0  # degrees from which a hand counts as turned wrongly
 SHUT = 0.3  # weight of a blink from which lids count as shut
 _NAMES = skeletons.get("smplx55").joint_names
 _BLAZE = skeletons.get("blazepose33")
+_OF_HANDS = ("wrist", "palm", "rigid", "fingers", "turn", "px")
 
 
 def arms(rng: np.random.Generator, limits: PoseLimits) -> Array:
@@ -166,16 +170,22 @@ def hand_error(
     if not points[0, 2]:
         return {}
     near = wrist + rng.normal(0, 0.02, 3)
-    fit = fit_hand(studio.body, params["betas"], side, points[None], near[None], camera, np.zeros(1))
+    arm = world[_NAMES.index(f"{side}_elbow")] @ axis_angle_to_matrix(rng.spawn(1)[0].normal(0, math.radians(10), 3))
+    given = params["betas"], side, points[None], near[None], camera, np.zeros(1)
+    fit = fit_hand(studio.body, *given, forearm=arm[None])
     posed = {**params, f"{side}_hand_pose": fit.pose[0]}
     own = studio.body.keypoints(names, **posed)
     true_turn = world[_NAMES.index(f"{side}_wrist")]
     moved = (own - own[0]) @ true_turn @ fit.turn[0].T  # undo the true turn of the wrist, apply the found one
     found = moved + truth[0]
     error = np.linalg.norm(found - truth, axis=1)[1:]
-    palm = [0, 1, 5, 9, 13, 17]
-    laid = rigid_alignment(found[palm], truth[palm])
-    turned = np.linalg.norm(found @ laid.rotation.T + laid.translation - truth, axis=1)[1:]
+    fingers = np.linalg.norm(own - own[0] + truth[0] - truth, axis=1)[1:]
+    palm, every = [0, 1, 5, 9, 13, 17], list(range(len(names)))
+
+    def laid(on: list[int]) -> float:
+        best = rigid_alignment(found[on], truth[on])
+        return 1e3 * float(np.linalg.norm(best.apply(found) - truth, axis=1)[1:].mean())
+
     pixels = truth[:, :2] / truth[:, 2:] * studio.focal + [camera.cx, camera.cy]
     bones = [name.replace("_tip", "3") for name in names]
     off = (points[:, :2] - pixels) / studio.focal * truth[:, 2:]
@@ -188,7 +198,10 @@ def hand_error(
         show.append(drawn)
     return {
         "wrist": 1e3 * float(error.mean()),
-        "palm": 1e3 * float(turned.mean()),
+        "palm": laid(palm),
+        "rigid": laid(every),
+        "fingers": 1e3 * float(fingers.mean()),
+        "turn": math.degrees(float(geodesic_angle(fit.turn[0], true_turn))),
         "px": float(np.linalg.norm(points[:, :2] - pixels, axis=1).mean()),
     }
 
@@ -266,8 +279,9 @@ def main() -> None:
     shut, opened = ([row for row in faces if bool(row["shut"]) is which] for which in (True, False))
     told = {
         "hands_found": len(found) / options.count,
-        **{f"hand_{name}": round(float(np.mean([row[name] for row in found])), 2) for name in ("wrist", "palm", "px")},
-        "hand_wrist_median": round(float(np.median([row["wrist"] for row in found])), 2),
+        **{f"hand_{name}": round(float(np.mean([row[name] for row in found])), 2) for name in _OF_HANDS},
+        **{f"hand_{name}_median": round(float(np.median([row[name] for row in found])), 2) for name in _OF_HANDS},
+        "hands_turned_wrongly": round(float(np.mean([row["turn"] > WRONG for row in found])), 3),
         "faces_found": len(faces) / options.count,
         "jaw_degrees": round(float(np.mean([row["jaw"] for row in faces])), 2),
         "jaw_bias": round(float(np.mean([row["jaw_found"] - row["jaw_truth"] for row in faces])), 2),

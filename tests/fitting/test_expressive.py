@@ -11,7 +11,7 @@ from monocap.bodies import BodyModel, load_body
 from monocap.bodies.arkit import arkit_shapes
 from monocap.fitting.expressive import FADE, express, presence
 from monocap.fitting.face import face_part, fit_face
-from monocap.fitting.hands import fit_hand, hand_part, relaxed
+from monocap.fitting.hands import Wrist, _mistaken, fit_hand, hand_part, relaxed
 from monocap.fitting.parts import Part, baked
 from monocap.fitting.smplifyx.state import Free
 from monocap.geometry.rotations import axis_angle_to_matrix, geodesic_angle, rotation_between
@@ -92,6 +92,47 @@ def test_a_hand_is_found_again(side: str) -> None:
     apart = np.linalg.norm(joints[0] - joints[1], axis=-1)
     assert apart.mean() < 0.004
     assert np.abs(finger_prior(side).excess(fit.pose)).max() < 0.1
+
+
+def test_a_hand_that_the_network_takes_for_the_other_one_is_turned_back() -> None:
+    """Seen from its edge, with near and far exchanged in all of a video's frames but the first: the picture decides."""
+    part, state, wrist = hands("left", 8)
+    edge = axis_angle_to_matrix(np.array([1.35, 0.0, 0.0]))  # thumb up
+    state.root[:] = UPRIGHT @ edge @ axis_angle_to_matrix(np.linspace(0, 0.3, 8)[:, None] * [0.0, 0.0, 1.0])
+    forearm = np.tile(UPRIGHT @ edge, (8, 1, 1)) @ axis_angle_to_matrix(np.array([0.3, 0.1, -0.2]))
+    points = seen(part, state)
+    points[1:, :, 5] *= -1
+    times = np.arange(8) / 30
+    fit = fit_hand(body(), np.zeros(16), "left", points, wrist, CAMERA, times, forearm=forearm)
+    assert np.degrees(geodesic_angle(fit.turn, state.root)).max() < 15
+
+
+def test_the_course_of_a_mistake_seldom_changes() -> None:
+    seen = np.ones(12, dtype=bool)
+    none = np.full(12, 3.0)
+    assert not _mistaken(none, seen).any()
+    all_but_one = np.where(np.arange(12) == 5, 4.0, -20.0)
+    assert _mistaken(all_but_one, seen).all()
+    once = np.where(np.arange(12) == 5, -4.0, 20.0)
+    assert not _mistaken(once, seen).any()
+    half = np.where(np.arange(12) < 6, -20.0, 20.0)
+    assert (_mistaken(half, seen) == (np.arange(12) < 6)).all()
+    assert not _mistaken(half, ~seen).any()
+
+
+def test_how_a_wrist_turns_has_its_derivative(rng: np.random.Generator) -> None:
+    part = hand_part(baked(body(), np.zeros(16)), "right")
+    state = part.rest(3)
+    state.root[:] = axis_angle_to_matrix(rng.normal(0, 1, (3, 3)))
+    turns = axis_angle_to_matrix(np.array([[0.3, 0.2, -0.4], [2.4, 0.1, 0.1], [0.2, -1.3, 0.3]]))
+    term = Wrist(state.root @ np.swapaxes(turns, 1, 2), np.array([0.8, 0.3, 0.45]), np.array([2.0, 0.8, 1.5]))
+    rows = term.rows(part.at(state))
+    assert (rows.cost[1:] > 10).all()
+    for k in range(3):
+        delta = np.zeros((3, part.layout.size))
+        delta[:, k] = 1e-6
+        up, down = (term.rows(part.at(state.step(sign * delta))).residual for sign in (1, -1))
+        np.testing.assert_allclose(rows.jacobian[..., k], (up - down) / 2e-6, atol=1e-5)
 
 
 def test_hands_that_are_not_seen_relax() -> None:

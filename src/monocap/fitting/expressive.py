@@ -57,7 +57,8 @@ def express(
         for k, side in enumerate(("left", "right")):
             points = parts.hands[:, k]
             wrist = _JOINTS.index(f"{side}_wrist")
-            fit = fit_hand(body, betas, side, points, joints[:, wrist], camera, times, smooth)
+            elbow = world[:, int(body.parents[wrist])]
+            fit = fit_hand(body, betas, side, points, joints[:, wrist], camera, times, smooth, elbow)
             there, nearest = presence(fit.seen, times)
             rest = finger_prior(side, relaxed(body, side)).mean
             changed[f"{side}_hand_pose"] = rest + there[:, None] * (fit.pose[nearest] - rest)

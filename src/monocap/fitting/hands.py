@@ -1,14 +1,17 @@
 """Fingers and wrist from 21 points of a hand: in the picture, robustly, and in the network's metres as a hint.
 
 The energy is SMPLify-X's for a part (`fitting.parts`), in standard deviations: reprojection, the points' shape,
-a Gaussian over the fingers' angles, components that no hand moves by, the coupling of end joints, ranges, and the place
-where the body's wrist is. Frames of a video are coupled by accelerations as those of bodies are (`smplifyx.video`).
+a Gaussian over the fingers' angles, components that no hand moves by, the coupling of end joints, ranges, the place
+where the body's wrist is, and how the forearm lets a hand turn. A hand that is seen from its edge looks like the other
+one from the other side, and the network may take it for that: its depth is tried both ways. Frames of a video are
+coupled by accelerations as those of bodies are (`smplifyx.video`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +19,12 @@ from numpy.typing import NDArray
 from monocap.bodies import BodyModel
 from monocap.fitting.parts import Coupled, Part, Ranges, baked
 from monocap.fitting.smplifyx.solver import energy_of, minimise, step_bound
-from monocap.fitting.smplifyx.state import Free
-from monocap.fitting.smplifyx.terms import Damped, Points3D, Quadratic, Reprojection, Term
+from monocap.fitting.smplifyx.state import At, Free
+from monocap.fitting.smplifyx.terms import Damped, Index, Points3D, Quadratic, Reprojection, Term
 from monocap.fitting.smplifyx.video import smoothed
+from monocap.fitting.terms import Rows
 from monocap.geometry.procrustes import rigid_alignment
-from monocap.geometry.rotations import rotation_between
+from monocap.geometry.rotations import left_jacobian_so3, matrix_to_axis_angle, rotation_between
 from monocap.priors.fingers import COUPLED, COUPLING, SHARE, finger_prior
 from monocap.types import Array, Camera
 
@@ -33,7 +37,10 @@ _SMALLEST = 1.0  # px of that deviation
 _METRES, _ROBUST = 0.022, 0.08  # of the network's 3D
 _PLACE, _DEPTH = 0.05, 0.15  # m that the body's wrist may be off across the line of sight and along it
 _USED, _UNUSED = 24, 0.06  # components that hands use, and rad that they move by the others
-_ALONE, _TOGETHER = 12, 5  # iterations of frames alone, and of windows
+_WRIST = (0.8, 0.3, 0.45)  # rad that hands turn against the forearm: along it, sideways, up and down
+_REACH, _BEYOND = (2.0, 0.8, 1.5), 0.1  # rad that they turn at most, the forearm's own turn included; the hinge there
+_TAKEN, _CHANGE = 2.5, 5.0  # nats: how rarely a hand is taken for the other one, and that this changes in a video
+_TRIED, _ALONE, _TOGETHER = 4, 10, 5  # iterations of both ways, of frames alone, and of windows
 _RUN = 8  # frames that a hand may be away within one run
 
 
@@ -63,6 +70,30 @@ def relaxed(body: BodyModel, side: str) -> Array | None:
     return None if known is None else np.asarray(known[0], np.float64)
 
 
+@dataclass(frozen=True)
+class Wrist:
+    """How far hands turn against ``forearm`` (N,3,3), camera frame: a Gaussian over the rotation vector in its axes
+    with ``deviation`` (3,) rad, and a hinge beyond ``reach`` (3,) rad, where `_BEYOND` more cost ½."""
+
+    forearm: Array
+    deviation: Array
+    reach: Array
+    name: str = field(default="wrist", init=False)
+
+    def rows(self, at: At) -> Rows:
+        back = np.swapaxes(self.forearm, 1, 2)
+        turn = matrix_to_axis_angle(back @ at.state.root)
+        slope = np.linalg.inv(left_jacobian_so3(turn)) @ back
+        past = turn - np.clip(turn, -self.reach, self.reach)
+        residual = np.concatenate([turn / self.deviation, past / _BEYOND], axis=1)
+        hinge = slope * (past != 0)[..., None] / _BEYOND
+        jacobian = np.concatenate([slope / self.deviation[:, None], hinge], axis=1)
+        return Rows(residual, jacobian, None, 0.5 * np.sum(residual**2, axis=1), at.columns["root"])
+
+    def take(self, index: Index) -> Self:
+        return replace(self, forearm=self.forearm[index])
+
+
 def fit_hand(
     body: BodyModel,
     betas: Array,
@@ -72,11 +103,13 @@ def fit_hand(
     camera: Camera,
     times: Array,
     smooth: float = 1.0,
+    forearm: Array | None = None,
 ) -> HandFit:
     """The "left" or "right" hand over T frames at ``times`` (T,) s of a body with ``betas``.
 
-    ``points`` (T,21,6) as in `types.Parts`, confidence 0 where not seen; ``wrist`` (T,3) m, the body's, camera frame.
-    ``smooth`` 1 = default, 0 = every frame alone.
+    ``points`` (T,21,6) as in `types.Parts`, confidence 0 where not seen; ``wrist`` (T,3) m and ``forearm`` (T,3,3), the
+    turn of the elbow, are the body's, camera frame; without a forearm hands may turn any way. ``smooth`` 1 = default,
+    0 = every frame alone.
     """
     part = hand_part(baked(body, betas), side)
     prior = finger_prior(side, relaxed(body, side))
@@ -89,20 +122,35 @@ def fit_hand(
         return HandFit(pose, turn, place, seen)
     rest = part.at(part.rest(1), derivatives=False).points[0]
     metres = _metres(points, seen, camera, float(np.linalg.norm(rest[_MIDDLE] - rest[0])))
+    bound = step_bound(part.layout)
     for run in _runs(seen):
-        some = points[run]
-        state = _start(part, rest, metres[run], some, wrist[run], camera)
-        here = seen[run]
+        here, some, home = seen[run], points[run], wrist[run]
+        arm = None if forearm is None else np.asarray(forearm, np.float64)[run]
+        every = np.arange(len(run))
 
-        def terms(index: NDArray[np.int64], run: NDArray[np.int64] = run) -> list[Term]:
-            return _terms(part, body, side, points[run[index]], metres[run[index]], wrist[run[index]], camera)
+        def terms(
+            index: NDArray[np.int64],
+            deep: Array,
+            some: Array = some,
+            home: Array = home,
+            arm: Array | None = arm,
+        ) -> list[Term]:
+            bent = None if arm is None else arm[index]
+            return _terms(part, body, side, some[index], deep[index], home[index], bent, camera)
 
-        state = minimise(
-            energy_of(part, terms(np.arange(len(run)))), state, step_bound(part.layout), _ALONE, 1e-3
-        ).state
+        ways = [metres[run], _other_way(metres[run], some, camera)]
+        tried = []
+        for deep in ways:
+            start = _start(part, rest, deep, some, home, camera)
+            tried.append(minimise(energy_of(part, terms(every, deep)), start, bound, _TRIED, 1e-3))
+        mistaken = _mistaken(tried[1].cost - tried[0].cost, here)
+        deep = np.where(mistaken[:, None, None], ways[1], ways[0])
+        state = tried[1].state.where(mistaken, tried[0].state)
+        state = minimise(energy_of(part, terms(every, deep)), state, bound, _ALONE, 1e-3).state
         if smooth > 0 and len(run) >= 3:
             state = _bridged(state, here)
-            state, _ = smoothed(part, state, np.asarray(times, np.float64)[run], terms, smooth, _TOGETHER)
+            moments = np.asarray(times, np.float64)[run]
+            state, _ = smoothed(part, state, moments, partial(terms, deep=deep), smooth, _TOGETHER)
         pose[run] = prior.mean + state.values[:, part.layout["pose"]]
         turn[run] = state.root
         place[run] = state.values[:, part.layout["transl"]] + part.tree.joints[0]
@@ -110,7 +158,14 @@ def fit_hand(
 
 
 def _terms(
-    part: Part, body: BodyModel, side: str, points: Array, metres: Array, wrist: Array, camera: Camera
+    part: Part,
+    body: BodyModel,
+    side: str,
+    points: Array,
+    metres: Array,
+    wrist: Array,
+    forearm: Array | None,
+    camera: Camera,
 ) -> list[Term]:
     prior = finger_prior(side, relaxed(body, side))
     count = len(points)
@@ -132,6 +187,8 @@ def _terms(
         Ranges(prior.lower, prior.upper, prior.mean),
         Damped("place", centre, weight),
     ]
+    if forearm is not None:
+        terms.append(Wrist(forearm, np.array(_WRIST), np.array(_REACH)))
     known = body.hand_data.get(f"{side}_hand_pose")
     if known is not None and len(known[1]) > _USED:
         unused = np.asarray(known[1], np.float64)[_USED:]
@@ -146,11 +203,41 @@ def _metres(points: Array, seen: NDArray[np.bool_], camera: Camera, palm: float)
     """
     metres = points[..., 3:]
     own = np.linalg.norm(metres[seen, _MIDDLE] - metres[seen, 0], axis=1)
+    ray = _ray(points, camera)
+    turned = rotation_between(np.broadcast_to([0.0, 0.0, 1.0], ray.shape), ray)
+    return metres @ np.swapaxes(turned, -1, -2) * (palm / max(float(np.median(own)), 1e-4))
+
+
+def _ray(points: Array, camera: Camera) -> Array:
+    """(T,3) unit directions to the middles of hands."""
     middle = points[..., :2].mean(axis=1)
     ray = np.stack([(middle[:, 0] - camera.cx) / camera.fx, (middle[:, 1] - camera.cy) / camera.fy], axis=1)
     ray = np.concatenate([ray, np.ones((len(ray), 1))], axis=1)
-    turned = rotation_between(np.broadcast_to([0.0, 0.0, 1.0], ray.shape), ray)
-    return metres @ np.swapaxes(turned, -1, -2) * (palm / max(float(np.median(own)), 1e-4))
+    return ray / np.linalg.norm(ray, axis=1, keepdims=True)
+
+
+def _other_way(metres: Array, points: Array, camera: Camera) -> Array:
+    """The other hand (T,21,3) that gives the same picture: near and far exchanged along the line of sight."""
+    ray = _ray(points, camera)
+    along = np.einsum("tkc,tc->tk", metres - metres.mean(axis=1, keepdims=True), ray)
+    return metres - 2 * along[..., None] * ray[:, None]
+
+
+def _mistaken(more: Array, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(T,) where the network took the hand for the other one, which costs ``more`` (T,) nats than that it did not: the
+    likeliest course of a video, in which that seldom is so and seldom changes."""
+    cost = np.where(seen, more, 0.0) + _TAKEN
+    total, kept = np.zeros(2), np.zeros((len(cost), 2), dtype=np.int64)
+    for t, extra in enumerate(cost):
+        stay, change = total, total[::-1] + _CHANGE
+        kept[t] = np.where(change < stay, [1, 0], [0, 1])
+        total = np.minimum(stay, change) + np.array([0.0, extra])
+    out = np.zeros(len(cost), dtype=np.bool_)
+    way = int(np.argmin(total))
+    for t in reversed(range(len(cost))):
+        out[t] = way == 1
+        way = int(kept[t, way])
+    return out
 
 
 def _start(part: Part, rest: Array, metres: Array, points: Array, wrist: Array, camera: Camera) -> Free:
