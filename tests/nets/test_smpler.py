@@ -45,7 +45,8 @@ def released(shared, name: str) -> dict:
 def test_names_shapes_and_sizes_are_the_released_ones(shared, kind, size, name, count):
     with torch.device("meta"):
         net = kind(size)
-    theirs = {own_name(key): value for key, value in released(shared, name).items() if own_name(key) is not None}
+    named = ((own_name(key), value) for key, value in released(shared, name).items())
+    theirs = {key: value for key, value in named if key is not None}
     ours = {key: value for key, value in net.state_dict().items() if not key.startswith("head.joints2d.")}
     assert {key: own_value(key, value).shape for key, value in theirs.items()} == {k: v.shape for k, v in ours.items()}
     assert {key: value.dtype for key, value in theirs.items()} == {k: v.dtype for k, v in ours.items()}
@@ -70,7 +71,7 @@ def filled(shared, name: str) -> dict:
 @pytest.mark.slow
 def test_released_weights_fill_the_network_and_place_its_joints(shared):
     state = filled(shared, "smpler_w32")
-    net = Smpler("w32")
+    net: Any = Smpler("w32")
     net.load_official({f"module.{key}": value for key, value in state.items()})
     assert not net.training
     body = {
@@ -128,7 +129,7 @@ def test_own_variant_and_settings_from_a_file():
     with pytest.raises(InputError, match="no setting depth"):
         Smpler("w32", depth=3)
     with pytest.raises(InputError, match="size 'w64'"):
-        Smpler("w64")
+        Smpler("w64")  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="17 joints"):
         Smpler("w32", joints=17)
 

@@ -60,8 +60,9 @@ def forward_kinematics(local_rotmats: Array, rest_joints: Array, parents: Sequen
     tree = _checked(parents)
     n = len(tree)
     xp, local, rest = floats(("local_rotmats", local_rotmats, (n, 3, 3)), ("rest_joints", rest_joints, (n, 3)))
-    lead = _lead((local, 3), (rest, 2))
-    local, rest = xp.broadcast_to(local, (*lead, n, 3, 3)), xp.broadcast_to(rest, (*lead, n, 3))
+    if local.shape[:-3] != rest.shape[:-2]:  # a broadcast would write this call's batch size into a traced graph
+        lead = _lead((local, 3), (rest, 2))
+        local, rest = xp.broadcast_to(local, (*lead, n, 3, 3)), xp.broadcast_to(rest, (*lead, n, 3))
     world: list[Any] = [None] * n
     joints: list[Any] = [None] * n
     world[0], joints[0] = local[..., 0, :, :], rest[..., 0, :]
