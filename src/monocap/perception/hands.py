@@ -3,12 +3,13 @@
 The network is MediaPipe's hand landmark model (Zhang et al. 2020), see the manifest. No palm is searched for: where a
 hand is, the body's wrist and elbow tell. A first look is aimed by them, a second by the hand's own points, so small
 hands too are seen as large as the picture has them; after that a hand is followed from frame to frame. Which hand it is
-tells the wrist that it hangs on, never the network.
+tells the wrist that it hangs on. Where the network takes it for the other one, it confuses palm and back, or looks at
+the other hand: a closer look follows, and what still contradicts is taken for the same outline seen from behind.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,11 @@ _WRIST, _INDEX, _MIDDLE, _RING = 0, 5, 9, 13  # the root, and knuckles
 _PALM = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)  # MediaPipe's region is drawn around these
 _MARGIN, _AHEAD = 2.0, 0.1  # its side over theirs, and how far it is moved to the fingertips
 # Over the distance from wrist to middle knuckle: forearm, shoulders, side of the first region, and where its middle is.
-_FOREARM, _SHOULDERS, _FIRST, _CENTER = 0.36, 0.24, 3.8, 1.0
+_FOREARM, _SHOULDERS, _FIRST, _CENTER = 0.36, 0.24, 3.4, 1.0
 _SEEN = 0.5  # presence from which there is a hand
+_OWN = 0.5  # handedness from which the network agrees with the wrist
+_NEAR = 0.5  # of that distance: a root nearer to the body's wrist needs no second opinion
+_CLOSER = 0.8  # side of the region of a second opinion over that of the first
 _FAR = 1.3  # of that distance: a root farther from the body's wrist is somebody else's hand
 _SAME = 0.6  # of it: two hands whose points are nearer are one hand seen twice
 _UNSURE = 0.15  # confidence of the body's wrist below which no hand is looked for
@@ -40,14 +44,22 @@ _SMALLEST = 8.0  # px from wrist to middle knuckle; less shows no fingers
 @dataclass(frozen=True)
 class HandResult:
     """``points`` (21,6): picture pixels, confidence, and metres along the picture's axes about their mean; wrist first,
-    then thumb, index, middle, ring and little finger from knuckle to tip. ``score`` 0–1; ``mirrored_right`` 0–1: how
-    much it looks like a right hand in a mirror. ``roi`` is where it was looked for, ``next_roi`` where it is."""
+    then thumb, index, middle, ring and little finger from knuckle to tip. ``score`` 0–1; ``right`` 0–1: how much the
+    network takes it for a right hand. ``roi`` is where it was looked for, ``next_roi`` where it is."""
 
     points: Array
     score: float
-    mirrored_right: float
+    right: float
     roi: Roi
     next_roi: Roi
+
+    def own(self, side: str) -> float:
+        """0–1: how much the network takes it for the hand of that ``side``."""
+        return self.right if side == "right" else 1.0 - self.right
+
+    def from_behind(self) -> HandResult:
+        """The same outline as the other hand's: without perspective, what is in front and behind changes places."""
+        return replace(self, points=self.points * np.array([1, 1, 1, 1, 1, -1], np.float32), right=1.0 - self.right)
 
 
 class HandNetwork:
@@ -87,29 +99,32 @@ def region_of(points: Array) -> Roi:
 
 @dataclass(frozen=True)
 class _Aim:
-    """What the body tells of one hand: ``wrist`` (2,) px, ``size`` px from wrist to middle knuckle, ``roi``."""
+    """What the body tells of one hand: ``wrist`` (2,) px, ``size`` px from wrist to middle knuckle, ``roi``, and the
+    ``other`` hand's wrist if it is known."""
 
     wrist: Array
     size: float
     roi: Roi
+    other: Array | None
 
 
 def aim(body: Array, side: str) -> _Aim | None:
     """Where the body's keypoints (33,3) px say that a hand is; None where they do not know its wrist."""
-    names = (f"{side}_{name}" for name in ("elbow", "wrist", "index", "pinky", "shoulder"))
-    elbow, wrist, index, pinky, shoulder = (np.asarray(body[_BODY.index(name)], float) for name in names)
-    other = np.asarray(body[_BODY.index(f"{'left' if side == 'right' else 'right'}_shoulder")], float)
+    names = [f"{side}_{name}" for name in ("elbow", "wrist", "index", "pinky", "shoulder")]
+    names += [f"{'left' if side == 'right' else 'right'}_{name}" for name in ("shoulder", "wrist")]
+    elbow, wrist, index, pinky, shoulder, beside, other = (np.asarray(body[_BODY.index(n)], float) for n in names)
     if wrist[2] < _UNSURE:
         return None
     middle = (2 * index + pinky)[:2] / 3
     forearm, hand = wrist[:2] - elbow[:2], middle - wrist[:2]
-    across = float(np.linalg.norm((shoulder - other)[:2]))
+    across = float(np.linalg.norm((shoulder - beside)[:2]))
     size = max(float(np.linalg.norm(hand)), _FOREARM * float(np.linalg.norm(forearm)), _SHOULDERS * across)
     if size < _SMALLEST:
         return None
     length = float(np.linalg.norm(hand))
     ahead = hand / length if length > 0.4 * size else forearm / max(float(np.linalg.norm(forearm)), 1e-6)
-    return _Aim(wrist[:2], size, Roi(wrist[:2] + _CENTER * size * ahead, _FIRST * size, upright(ahead)))
+    region = Roi(wrist[:2] + _CENTER * size * ahead, _FIRST * size, upright(ahead))
+    return _Aim(wrist[:2], size, region, other[:2] if other[2] >= _UNSURE else None)
 
 
 class HandFollower:
@@ -166,14 +181,25 @@ class HandFollower:
         if side in self._last:
             wrist, roi = self._last[side]
             moved = Roi(roi.center + aimed.wrist - wrist, roi.size, roi.rotation)
-            result = self._network.estimate(image, moved)
-            if _fits(result, aimed):
-                return result
-        first = self._network.estimate(image, aimed.roi)
-        if first.score < 0.2 * _SEEN:
-            return None
-        result = self._network.estimate(image, first.next_roi)
-        return result if _fits(result, aimed) else None
+            looks = [self._network.estimate(image, moved)]
+            if _fits(looks[0], aimed):
+                return self._agreed(image, side, aimed, looks)
+        for region in (aimed.roi, aimed.roi.scaled(_CLOSER)):
+            first = self._network.estimate(image, region)
+            if first.score < 0.2 * _SEEN:
+                continue
+            looks = [self._network.estimate(image, first.next_roi), first]
+            if any(_fits(look, aimed) for look in looks):
+                return self._agreed(image, side, aimed, looks[: 1 if _fits(looks[0], aimed) else 2])
+        return None
+
+    def _agreed(self, image: Array, side: str, aimed: _Aim, looks: list[HandResult]) -> HandResult:
+        """The best of ``looks``, of which one fits, and of a closer one if they are doubtful, as ``side``'s hand."""
+        if not any(_sure(look, side, aimed) for look in looks):
+            looks = [*looks, self._network.estimate(image, looks[0].next_roi.scaled(_CLOSER))]
+        good = [look for look in looks if _fits(look, aimed)]
+        best = max(good, key=lambda look: (look.own(side) >= _OWN, look.score - _off(look, aimed)))
+        return best if best.own(side) >= _OWN else best.from_behind()
 
     def _keep_apart(self, found: dict[str, tuple[HandResult, _Aim]]) -> None:
         """One hand is not two: of two results on the same points the one nearer to its wrist stays."""
@@ -184,9 +210,20 @@ class HandFollower:
             del found[max(off, key=lambda side: off[side])]
 
 
+def _off(result: HandResult, aimed: _Aim) -> float:
+    """How far the hand's root is from the body's wrist, over the hand's size."""
+    return float(np.linalg.norm(result.points[_WRIST, :2] - aimed.wrist)) / aimed.size
+
+
 def _fits(result: HandResult, aimed: _Aim) -> bool:
-    """There is a hand, it hangs on this wrist, and its size is a hand's."""
+    """There is a hand, it hangs on this wrist and on no other, and its size is a hand's."""
     points = result.points[:, :2]
     size = float(np.linalg.norm(points[_MIDDLE] - points[_WRIST]))
-    off = float(np.linalg.norm(points[_WRIST] - aimed.wrist))
-    return result.score >= _SEEN and off < _FAR * aimed.size and size < 2.2 * aimed.size
+    off = _off(result, aimed)
+    if aimed.other is not None and np.linalg.norm(points[_WRIST] - aimed.other) < off * aimed.size:
+        return False
+    return result.score >= _SEEN and off < _FAR and size < 2.2 * aimed.size
+
+
+def _sure(result: HandResult, side: str, aimed: _Aim) -> bool:
+    return _fits(result, aimed) and result.own(side) >= _OWN and _off(result, aimed) < _NEAR
