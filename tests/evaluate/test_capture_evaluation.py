@@ -1,6 +1,7 @@
 """Our capture on real pictures with truth: one command, every picture reported, before and after the fit."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,3 +48,32 @@ def test_a_picture_that_is_damaged_is_named(shared, tmp_path):
     assert any("intrinsics were not used" in note for note in report["rows"][1]["notes"])
     assert report["data"]["problems"] == {"bad-picture": 1}
     assert main([*argv, "--strict"]) == 2
+
+
+@pytest.mark.slow
+def test_what_a_network_says_and_what_it_does_for_the_fit(shared, tmp_path, monkeypatch, capsys):
+    """One command each: the network alone, and as the start of the fit; the fit is better than a network that knows
+    nothing."""
+    pytest.importorskip("onnx")
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "pipeline"))
+    from toy_regressor import write_toy
+
+    source = shared("reference/real3d_dev")
+    entries = json.loads((source / "annotations.json").read_text())[:1]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / entries[0]["image"]).write_bytes((source / entries[0]["image"]).read_bytes())
+    (tmp_path / "data" / "annotations.json").write_text(json.dumps(entries))
+    toy = str(write_toy(tmp_path / "toy.onnx"))
+    common = ["--data", str(tmp_path / "data"), "--preset", "fast", "--gallery", "0", "--weights", toy]
+    assert main(["evaluate", "regress", *common, "--engine", "hmr", "-o", str(tmp_path / "said")]) == 0
+    assert main(["evaluate", "capture", *common, "--engine", "smpler", "-o", str(tmp_path / "both")]) == 0
+    said, both = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("said", "both"))
+    assert [row["label"] for row in said["rows"]] == ["keypoint network, before the fit", "hmr, nothing fitted"]
+    assert [row["label"] for row in both["rows"]][1:] == ["smpler, nothing fitted", "after the fit"]
+    alone, fitted = (row["metrics"]["pa_mpjpe"]["mean"] for row in both["rows"][1:])
+    assert alone == pytest.approx(said["rows"][1]["metrics"]["pa_mpjpe"]["mean"], rel=1e-6)
+    assert fitted < 0.7 * alone
+    assert "--engine smpler --weights toy.onnx" in both["command"]
+    capsys.readouterr()
+    assert main(["evaluate", "capture", *common, "-o", str(tmp_path / "none")]) == 2
+    assert "give an engine" in capsys.readouterr().err

@@ -24,6 +24,8 @@ def add(app: SubcommandApp) -> None:
         preset: Literal["fast", "balanced", "accurate"] = "accurate",
         body: str = "open",
         camera: Literal["given", "default"] = "given",
+        engine: Literal["auto", "fit", "hmr", "smpler"] = "fit",
+        weights: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None,
         bodies: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
         regressor: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         limit: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
@@ -36,14 +38,17 @@ def add(app: SubcommandApp) -> None:
         """Compare with truth under a named protocol: JSON, Markdown beside published numbers, plots, worst cases.
 
         Args:
-            what: capture (ours, on the data set's pictures), an .npz file of predictions, protocols (lists them), or
-                prior (pose priors on the held-out performers of a pose corpus; takes data, out, limit and json).
+            what: capture (ours, on the data set's pictures), regress (what its regression network says, nothing
+                fitted), an .npz file of predictions, protocols (lists them), or prior (pose priors on the held-out
+                performers of a pose corpus; takes data, out, limit and json).
             protocol: its name.
             data: the data set's folder; by default the development pictures that MONOCAP_SHARED points to.
             out: folder for the report, made if absent.
             preset: of capture.
             body: of capture; where meshes are compared, the data set's.
             camera: of capture: the data set's intrinsics, or what capture assumes without any.
+            engine: of capture: fit, or a network that starts it (hmr, smpler); of regress: which network, smpler.
+            weights: of the engine's network, instead of the shipped ones: an .onnx or converted .safetensors file.
             bodies: folder with official body files, where the truth is body parameters.
             regressor: H36M joint regressor, where the protocol takes joints from meshes.
             limit: at most so many samples, spread evenly.
@@ -63,7 +68,20 @@ def add(app: SubcommandApp) -> None:
         if what == "protocols":
             return list_protocols(json)
         options = EvaluateOptions(
-            what, protocol, data, out, bodies, regressor, limit, gallery, strict, preset, body, camera
+            what,
+            protocol,
+            data,
+            out,
+            bodies,
+            regressor,
+            limit,
+            gallery,
+            strict,
+            preset,
+            body,
+            camera,
+            engine,
+            weights,
         )
         return run(options, json)
 

@@ -1,4 +1,4 @@
-"""Our own capture over a data set's pictures, with its intrinsics: before the fit, and after it."""
+"""Our own capture over a data set's pictures, with its intrinsics: keypoints, a regression network, the fit."""
 
 from __future__ import annotations
 
@@ -29,11 +29,15 @@ _SAME = 0.3  # overlap of boxes from which two are the same person
 
 @dataclass(frozen=True)
 class Captured:
-    """What capture made of one sample: ``keypoints`` and ``estimate`` (T = 1), or None if nobody was found."""
+    """What capture made of one sample: ``keypoints`` and ``estimate`` (T = 1), or None if nobody was found.
+
+    ``said``: the body as a regression network said it, where the fit was given it.
+    """
 
     keypoints: Keypoints | None
     estimate: BodyEstimate | None
     camera: Camera
+    said: BodyEstimate | None = None
 
 
 def camera_of(sample: Sample, width: int, height: int, settings: CaptureSettings) -> tuple[Camera, bool]:
@@ -58,7 +62,10 @@ def capture_sample(engine: CaptureEngine, sample: Sample) -> Captured:
         return Captured(None, None, camera)
     found = replace(found, mask=None)
     turned = turn_to_camera(found.points3d, found.points2d, camera)
-    return Captured(replace(found, points3d=turned), engine.fit_still(found, camera), camera)
+    guess = engine.guess_still(image, found, camera)
+    estimate = engine.fit_still(found, camera, guess=guess)
+    said = None if guess is None or not engine.settings.refine else engine.say_still(found, camera, guess)
+    return Captured(replace(found, points3d=turned), estimate, camera, said)
 
 
 def sample_keypoints(engine: CaptureEngine, sample: Sample, image: Array) -> Keypoints | None:
@@ -94,8 +101,10 @@ def run_capture(
     settings: CaptureSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
     camera: CameraChoice = "given",
-) -> tuple[Estimate, Estimate, list[Captured], BodyModel]:
-    """Capture every sample; returns the row before the fit, the row after it, the captures, and the body.
+) -> tuple[list[Estimate], list[Captured], BodyModel]:
+    """Capture every sample; returns the rows, from keypoints to what capture gives, the captures, and the body.
+
+    With a regression network there is one more row, what it says; without ``refine`` that is the last.
 
     ``camera``: the samples' own intrinsics where they have some, or what capture assumes without.
 
@@ -120,9 +129,15 @@ def run_capture(
         notes.append("the data set's intrinsics were not used; capture's assumption was")
     elif guessed:
         notes.append(f"intrinsics are unknown for {guessed} of {len(samples)} samples; capture's assumption was used")
-    before = _before(protocol, captured, found, notes)
-    after = _after(protocol, engine.body, captured, found, notes)
-    return before, after, captured, engine.body
+    rows = [_before(protocol, captured, found, notes)]
+    if engine.guesser is not None:
+        said = [one.said if engine.settings.refine else one.estimate for one in captured]
+        label = f"{engine.settings.engine}, nothing fitted"
+        rows.append(_posed(label, protocol, engine.body, captured, said, found, notes))
+    if engine.settings.refine:
+        fitted = [one.estimate for one in captured]
+        rows.append(_posed("after the fit", protocol, engine.body, captured, fitted, found, notes))
+    return rows, captured, engine.body
 
 
 def _before(protocol: EvaluationProtocol, captured: list[Captured], found: Array, notes: list[str]) -> Estimate:
@@ -141,21 +156,27 @@ def _before(protocol: EvaluationProtocol, captured: list[Captured], found: Array
     return Estimate(label, Poses(joints, visible, root), found, [*notes, *more])
 
 
-def _after(
-    protocol: EvaluationProtocol, body: BodyModel, captured: list[Captured], found: Array, notes: list[str]
+def _posed(
+    label: str,
+    protocol: EvaluationProtocol,
+    body: BodyModel,
+    captured: list[Captured],
+    estimates: list[BodyEstimate | None],
+    found: Array,
+    notes: list[str],
 ) -> Estimate:
     count = len(skeletons.get(BODY_SKELETON))
     flat = protocol.points == "keypoints"
     points = np.full((len(captured), count, 2 if flat else 3), np.nan)
     vertices = np.full((len(captured), len(body.v_template), 3), np.nan) if protocol.points == "vertices" else None
-    for i, one in enumerate(captured):
-        if one.estimate is None:
+    for i, estimate in enumerate(estimates):
+        if estimate is None:
             continue
-        parameters = one.estimate.params.asdict()
+        parameters = estimate.params.asdict()
         skin = body.extra_points(**parameters).reshape(-1, 3)
-        space = np.concatenate([one.estimate.joints[0], skin])
-        points[i] = project(space, one.camera) if flat else space
+        space = np.concatenate([estimate.joints[0], skin])
+        points[i] = project(space, captured[i].camera) if flat else space
         if vertices is not None:
             vertices[i] = body(**parameters).vertices[0]
     joints, visible, root, more = in_order(protocol, points, finite(points), skeleton=BODY_SKELETON)
-    return Estimate("after the fit", Poses(joints, visible, root, vertices, root), found, [*notes, *more])
+    return Estimate(label, Poses(joints, visible, root, vertices, root), found, [*notes, *more])

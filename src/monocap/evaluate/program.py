@@ -21,9 +21,9 @@ from monocap.evaluate.predictions import Estimate, read_predictions
 from monocap.evaluate.regressors import read_regressor
 from monocap.evaluate.report import Report, build_report, write_json
 from monocap.evaluate.truth import TrueBodies, gather
-from monocap.pipeline.settings import CaptureSettings, Preset
+from monocap.pipeline.settings import CaptureSettings, Engine, Preset
 
-CAPTURE = "capture"
+CAPTURE, REGRESS = "capture", "regress"
 DEVELOPMENT = "reference/real3d_dev"
 Progress = Callable[[int, int], None]
 
@@ -32,10 +32,11 @@ Progress = Callable[[int, int], None]
 class EvaluateOptions:
     """What to compare and how.
 
-    ``what``: "capture" or a predictions file; ``data`` folder (None: the development pictures of MONOCAP_SHARED);
+    ``what``: "capture", "regress" (what capture's network says, nothing fitted) or a predictions file; ``data`` folder
+    (None: the development pictures of MONOCAP_SHARED);
     ``bodies`` folder and ``regressor`` file where the protocol's truth is a mesh; at most ``limit`` samples;
     ``gallery``: how many worst cases are drawn; ``strict`` stops at the first bad sample; ``preset``, ``body`` and
-    ``camera`` of capture.
+    ``camera`` of capture, ``engine`` and ``weights`` of its regression network.
     """
 
     what: str
@@ -50,6 +51,21 @@ class EvaluateOptions:
     preset: Preset = "accurate"
     body: str = "open"
     camera: CameraChoice = "given"
+    engine: Engine = "fit"
+    weights: str | None = None
+
+    @property
+    def captures(self) -> bool:
+        """Whether pictures are captured, instead of predictions read."""
+        return self.what in (CAPTURE, REGRESS)
+
+    @property
+    def settings(self) -> CaptureSettings:
+        """Of capture. Raises InputError for those that do not go together."""
+        engine, refine = self.engine, self.what == CAPTURE
+        if not refine and engine == "fit":
+            engine = "smpler"
+        return CaptureSettings(self.preset, self.body, engine=engine, weights=self.weights, refine=refine)
 
     @property
     def command(self) -> str:
@@ -57,10 +73,12 @@ class EvaluateOptions:
         words = ["monocap", "evaluate", Path(self.what).name, "--protocol", self.protocol]
         if self.data is not None:
             words += ["--data", self.data.name]
-        if self.what == CAPTURE:
+        if self.captures:
             words += ["--preset", self.preset]
             words += [] if self.camera == "given" else ["--camera", self.camera]
             words += [] if self.body == "open" else ["--body", Path(self.body).name]
+            words += [] if self.engine == "fit" else ["--engine", self.engine]
+            words += [] if self.weights is None else ["--weights", Path(self.weights).name]
         for flag, value in (("--bodies", self.bodies), ("--regressor", self.regressor)):
             words += [] if value is None else [flag, value.name]
         words += [] if self.limit is None else ["--limit", str(self.limit)]
@@ -82,15 +100,16 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
     Raises InputError for unknown protocols, unusable data or predictions, and, if ``strict``, at the first bad sample.
     """
     protocol = protocols.get(options.protocol)
-    if options.what != CAPTURE and not Path(options.what).is_file():
-        raise InputError(f"{options.what}: no such file; expected 'capture' or an .npz file of predictions")
+    if not options.captures and not Path(options.what).is_file():
+        raise InputError(f"{options.what}: no such file; expected capture, regress or an .npz file of predictions")
+    settings = options.settings if options.captures else None
     dataset = open_data(options.data)
     bodies = TrueBodies(options.bodies)
     regressor = None if options.regressor is None else read_regressor(options.regressor)
     truth = gather(
         protocol,
         dataset,
-        pictures=options.what == CAPTURE,
+        pictures=options.captures,
         strict=options.strict,
         bodies=bodies,
         regressor=regressor,
@@ -100,10 +119,9 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
     captured: list[Captured] | None = None
     body: BodyModel | None = None
     estimates: list[Estimate]
-    if options.what == CAPTURE:
-        settings = CaptureSettings(preset=options.preset, body=options.body)
-        before, after, captured, body = run_capture(protocol, truth.samples, settings, progress, options.camera)
-        estimates = [after] if protocol.points == "vertices" else [before, after]
+    if settings is not None:
+        rows, captured, body = run_capture(protocol, truth.samples, settings, progress, options.camera)
+        estimates = rows[1:] if protocol.points == "vertices" else rows
     else:
         estimate = read_predictions(options.what, protocol, truth, bodies, regressor)
         found = estimate.found

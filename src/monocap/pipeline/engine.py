@@ -87,13 +87,21 @@ class CaptureEngine:
         """The body of one picture (T = 1) from its keypoints, their 3D hints replaced by the lifter's, and from the
         ``parts`` (1,…), hands and face, if they were looked for, and a regression network's ``guess`` (1,…)."""
         if guess is not None and not self.settings.refine:
-            estimate = self._fitter(camera).as_guessed(_still_track(0, keypoints, None, guess))
-            return self._express(estimate, parts, camera, np.zeros(1))
+            return self._express(self.say_still(keypoints, camera, guess), parts, camera, np.zeros(1))
         with self.clock.stage("lift"):
             lifted = self.lifter.lift(keypoints.points2d[None], camera, keypoints.points3d[None])[0]
         with self.clock.stage("fit"):
             estimate = self._fitter(camera).photo(replace(keypoints, points3d=lifted, mask=None), guess)
         return self._express(estimate, parts, camera, np.zeros(1))
+
+    def guess_still(self, image: NDArray[np.uint8], keypoints: Keypoints, camera: Camera) -> BodyGuess | None:
+        """What the regression network says of one person in a picture (T = 1), if one is asked."""
+        return _of_one(self.guess(image, {0: keypoints}, camera).get(0))
+
+    def say_still(self, keypoints: Keypoints, camera: Camera, guess: BodyGuess) -> BodyEstimate:
+        """The body of one picture as a ``guess`` (1,…) has it, nothing fitted."""
+        with self.clock.stage("regress"):
+            return self._fitter(camera).as_guessed(_still_track(0, keypoints, None, guess))
 
     def _photo(self, media: Media) -> Motion:
         with self.clock.stage("decode"):
