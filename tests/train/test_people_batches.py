@@ -120,7 +120,7 @@ def test_workers_change_nothing(synthetic: Path) -> None:
 
 
 def test_rendered_on_the_way(synthetic: Path) -> None:
-    plan = BatchPlan((Source(stream=SETTINGS, share=0.5), Source(synthetic, "synth", 0.5)), 4, "spin", views=2)
+    plan = BatchPlan((Source(stream=SETTINGS, share=0.5), Source(synthetic, "synth")), 4, "spin", views=2)
     batch = PeopleBatches(plan).make(5)
     assert same(batch, PeopleBatches(plan).make(5))
     rendered = batch.targets.turned[batch.source == 0]
@@ -146,8 +146,9 @@ def test_published_mix() -> None:
         shares([Source(Path("x"), "synth")], [5], "spin")
     with pytest.raises(InputError, match="no mix 'nobody'"):
         shares(sources, sizes, "nobody")
-    with pytest.raises(InputError, match="need shares"):
+    with pytest.raises(InputError, match="between 0 and 1"):
         shares([Source(), sources[0]], [None, 5])
+    assert shares([Source(share=0.4), *sources], [None, *sizes], "spin")[:3] == pytest.approx([0.4, 0.18, 0.036])
     with pytest.raises(InputError, match="or none"):
         shares([replace(sources[0], share=0.5), sources[1]], sizes[:2])
 

@@ -9,8 +9,8 @@ that share one forward pass (as in HMR and HMR 2.0), and a checkpoint of the one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -43,8 +43,7 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     return network_loss(real) + fake.float().square().flatten(1).sum(dim=1).mean()
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
+class Scores(NamedTuple):
     """Of estimates, for the network to learn from; of the real, and of the same estimates, for the discriminator."""
 
     network: Tensor

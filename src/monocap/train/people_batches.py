@@ -82,9 +82,18 @@ def shares(sources: Sequence[Source], sizes: Sequence[int | None], mix: str | No
     """Which part of a batch each source gives, adding up to 1.
 
     By ``mix`` of `MIXES` (groups that are absent leave their share to the others); without it by the sources' own
-    shares, where none has one in proportion to size. A source without size (a stream) needs its own share beside
-    others. Raises InputError for sources of which the mix knows nothing, or only some shares given.
+    shares, where none has one in proportion to size. People rendered on the way, beside data sets, have their own share
+    of the whole; the data sets divide the rest. Raises InputError for sources of which the mix knows nothing, or only
+    some shares given.
     """
+    streams = [i for i, source in enumerate(sources) if source.path is None]
+    if streams and len(streams) < len(sources):
+        part = sum(sources[i].share or 0.0 for i in streams)
+        if not 0 < part < 1 or any(sources[i].share is None for i in streams):
+            raise InputError(f"rendered people beside data sets are {part:g} of the batch; expected between 0 and 1")
+        others = [i for i in range(len(sources)) if i not in streams]
+        divided = dict(zip(others, shares([sources[i] for i in others], [sizes[i] for i in others], mix), strict=True))
+        return [sources[i].share or 0.0 if i in streams else (1 - part) * divided[i] for i in range(len(sources))]
     if mix is not None:
         if mix not in MIXES:
             raise InputError(f"no mix {mix!r}; there are {', '.join(MIXES)}")
@@ -98,8 +107,6 @@ def shares(sources: Sequence[Source], sizes: Sequence[int | None], mix: str | No
         if strangers:
             raise InputError(f"mix {mix!r} knows no {', '.join(strangers)}; give shares instead: KIND:PATH*SHARE")
     elif all(source.share is None for source in sources):
-        if len(sources) > 1 and any(size is None for size in sizes):
-            raise InputError("rendered people beside data sets need shares: KIND:PATH*SHARE")
         given = [float(size or 1) for size in sizes]
     elif any(source.share is None for source in sources):
         raise InputError("either all data sets have a share (KIND:PATH*SHARE) or none")
