@@ -21,10 +21,11 @@ _SERIES = 0.25
 def _series(xp, x, closed, coefficients):
     """closed(θ) for θ² = x, by its power series in x near zero (where closed forms divide by zero)."""
     small = x < _SERIES
-    theta = xp.sqrt(xp.where(small, xp.ones_like(x), x))
-    near = xp.where(small, x, xp.zeros_like(x))
-    power = xp.zeros_like(x)
-    for c in reversed(coefficients):
+    # constants, not ones_like: that bakes the batch size into traced graphs
+    theta = xp.sqrt(xp.where(small, constant(1.0, x), x))
+    near = xp.where(small, x, constant(0.0, x))
+    power = coefficients[-1]
+    for c in reversed(coefficients[:-1]):
         power = power * near + c
     return xp.where(small, power, closed(theta))
 
@@ -52,7 +53,7 @@ def hat(vector: Array) -> Array:
     """Cross-product matrix (…,3,3) of (…,3): ``hat(a) @ b = a × b``."""
     xp, vector = floats(("vector", vector, (3,)))
     x, y, z = (vector[..., i] for i in range(3))
-    o = xp.zeros_like(x)
+    o = 0 * x
     return xp.stack(
         [xp.stack([o, -z, y], axis=-1), xp.stack([z, o, -x], axis=-1), xp.stack([-y, x, o], axis=-1)], axis=-2
     )
@@ -198,7 +199,6 @@ def rotation_6d_to_matrix(rotation: Array, layout: Layout6D) -> Array:
 def _length(xp, vector):
     """Length, at least the tiny number under which torch's own normalisation stops dividing."""
     length = safe_sqrt(xp.sum(vector * vector, axis=-1, keepdims=True))
-    # neither xp.clip nor ones_like: both bake the batch size into traced graphs
     return xp.where(length < 1e-12, constant(1e-12, length), length)
 
 

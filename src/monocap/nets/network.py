@@ -19,12 +19,13 @@ class Network(nn.Module):
     """A network whose last answer is a `BodyOutput`.
 
     ``crop``: the family of crops it was trained with (`monocap.data.crop_families`); ``layout`` of its 6D numbers, None
-    for axis-angle; ``joints`` of its rotations. `monocap.nets.registry.build` adds ``arch``, from which it can be built
-    again.
+    for axis-angle; ``joints`` of its rotations; ``second_axis``: what the second axis of all inputs and outputs counts,
+    if it is of any length. `monocap.nets.registry.build` adds ``arch``, from which it can be built again.
     """
 
     crop: ClassVar[str]
     layout: ClassVar[Layout6D | None] = "interleaved_columns"
+    second_axis: ClassVar[str | None] = None
     joints: int = 24
     arch: dict[str, Any]
 

@@ -26,6 +26,8 @@ _BUILDERS: dict[str, tuple[str, dict[str, Any]]] = {
     "cliff-resnet50": ("monocap.nets.cliff:Cliff", {"encoder": "resnet50"}),
     "cliff-hrnet48": ("monocap.nets.cliff:Cliff", {"encoder": "hrnet48"}),
     "vibe": ("monocap.nets.vibe:Vibe", {}),
+    "smpler-w32": ("monocap.nets.smpler.network:Smpler", {"size": "w32"}),
+    "smpler-w48": ("monocap.nets.smpler.network:Smpler", {"size": "w48"}),
     "hmr-light": ("monocap.nets.light_regressors:light_regressor", {"name": "hmr-light"}),
     "smpler-light": ("monocap.nets.light_regressors:light_regressor", {"name": "smpler-light"}),
 }

@@ -38,6 +38,7 @@ class Vibe(Network):
     Outputs have two leading axes, people and frames."""
 
     crop = "vibe"
+    second_axis = "T"
 
     def __init__(self, joints: int = 24, relu: bool = False, dropout: float = 0.5) -> None:
         super().__init__()
