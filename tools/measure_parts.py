@@ -5,10 +5,9 @@
 The open body with random shape, skin, hands and face before plain backgrounds, near enough that a hand is ``--hand``
 pixels long from wrist to fingertip. Region of the first look, wrist, forearm and head come from the true body with the
 errors that fits have (2 cm, 10°, 5°), so that what is measured is the parts' own: errors of finger joints once the
-wrists lie on one another (moved, not turned: "wrist"), once the palms do too ("palm"), once all points do, moved and
-turned ("rigid"), and with the wrist turned as it truly is ("fingers"); of the jaw's opening; and whether lids that are
-shut are told from open ones.
-``--calibrate`` prints where the networks' points lie on the body instead (`fitting.part_landmarks`): per point the
+wrists lie on one another (moved, not turned: "wrist"), once the palms do too, which turns the wrist as it truly is
+("palm"), and once all points do ("rigid"); of the jaw's opening; and whether lids that are shut are told from open
+ones. ``--calibrate`` prints where the networks' points lie on the body instead (`fitting.part_landmarks`): per point the
 offset in its bone's rest frame, metres, by robust least squares over all pictures, left side.
 """
 
@@ -47,7 +46,7 @@ WRONG = 40.0  # degrees from which a hand counts as turned wrongly
 SHUT = 0.3  # weight of a blink from which lids count as shut
 _NAMES = skeletons.get("smplx55").joint_names
 _BLAZE = skeletons.get("blazepose33")
-_OF_HANDS = ("wrist", "palm", "rigid", "fingers", "turn", "px")
+_OF_HANDS = ("wrist", "palm", "rigid", "turn", "px")
 
 
 def arms(rng: np.random.Generator, limits: PoseLimits) -> Array:
@@ -179,7 +178,6 @@ def hand_error(
     moved = (own - own[0]) @ true_turn @ fit.turn[0].T  # undo the true turn of the wrist, apply the found one
     found = moved + truth[0]
     error = np.linalg.norm(found - truth, axis=1)[1:]
-    fingers = np.linalg.norm(own - own[0] + truth[0] - truth, axis=1)[1:]
     palm, every = [0, 1, 5, 9, 13, 17], list(range(len(names)))
 
     def laid(on: list[int]) -> float:
@@ -200,7 +198,6 @@ def hand_error(
         "wrist": 1e3 * float(error.mean()),
         "palm": laid(palm),
         "rigid": laid(every),
-        "fingers": 1e3 * float(fingers.mean()),
         "turn": math.degrees(float(geodesic_angle(fit.turn[0], true_turn))),
         "px": float(np.linalg.norm(points[:, :2] - pixels, axis=1).mean()),
     }

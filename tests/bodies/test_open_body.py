@@ -287,3 +287,18 @@ def test_smplx_and_monocap_agree_on_it(tmp_path, rng, precise):
     tolerance = 1e-9 if precise else 1e-5
     np.testing.assert_allclose(body(**given).vertices, want.vertices, atol=tolerance)
     np.testing.assert_allclose(body.keypoints("smplx144", **given), want.joints, atol=tolerance)
+
+
+def test_lips_part_when_the_jaw_opens():
+    """Upper lips stay with the head, lower ones go with the jaw, inside and outside; closed lips touch."""
+    body = load_body("open")
+    names = [name for name in body.keypoint_names("openpose118") if "lip" in name]
+    shut = body.keypoints(names, jaw_pose=np.zeros(3))
+    moved = np.linalg.norm(body.keypoints(names, jaw_pose=np.array([0.3, 0.0, 0.0])) - shut, axis=1)
+    lower = np.array([name.endswith(("lip_bottom", "lip2", "lip3")) or "inner_lip1" in name for name in names])
+    assert (moved[lower] > 0.02).all()
+    assert (moved[~lower] < 0.001).all()
+    at = {name: shut[k] for k, name in enumerate(names)}
+    for upper, under in (("inner_lip_top", "inner_lip_bottom"), ("left_inner_lip0", "left_inner_lip1")):
+        assert 0 < at[upper][1] - at[under][1] < 0.003
+    assert at["lip_top"][2] > at["left_lip0"][2]  # the middle of the lips is in front

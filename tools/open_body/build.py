@@ -192,7 +192,7 @@ def refined(arrays: dict[str, NDArray]) -> NDArray[np.float32]:
 
 
 def renew(path: Path, arrays: dict[str, NDArray]) -> None:
-    """Give a built body other hands or weights and leave every other array as it is."""
+    """Give a built body other hands, weights or landmarks and leave every other array as it is."""
     write_npz(path, read_npz(path) | arrays)
     print(f"{path.name}: sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
 
@@ -211,6 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sources", type=Path, default=Path(), help=f"folder with {WHEEL} and {SKINS}")
     parser.add_argument("--only-hands", action="store_true", help="renew the hands of the body in --out")
+    parser.add_argument("--only-landmarks", action="store_true", help="renew the face's points of the body in --out")
     parser.add_argument("--merged-weights", action="store_true", help="leave the merged bones' weights unrefined")
     parser.add_argument(
         "--only-weights",
@@ -224,6 +225,15 @@ def main() -> None:
     options = parser.parse_args()
     if options.only_hands:
         renew(options.out / "open.npz", hands.arrays())
+        return
+    if options.only_landmarks:
+        body = read_npz(options.out / "open.npz")
+        template, eyes = body["v_template"].astype(float), list(body["joint_names"])
+        joints = body["J_regressor"].astype(float) @ template
+        middle = joints[[eyes.index("left_eye"), eyes.index("right_eye")]].mean(axis=0)
+        found, weights = landmarks.static(template, body["f"].astype(np.int64), middle)
+        renewed = {"lmk_faces_idx": found.astype(np.int32), "lmk_bary_coords": weights.astype(np.float32)}
+        renew(options.out / "open.npz", renewed)
         return
     if options.only_weights:
         merged = read_npz(options.only_weights)

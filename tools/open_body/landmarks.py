@@ -16,8 +16,8 @@ BRIDGE: Points = [(0, 2), (0, -10.5), (0, -22), (0, -33)]
 NOSTRILS: Points = [(0, -46.5), (6, -45), (12.5, -43)]
 # inner corner, over the eye, outer corner, under the eye
 EYE: Points = [(16.5, -3.8), (24, 1.8), (34.5, 2.2), (42.8, -1), (35, -5.4), (25, -5.2)]
-LIPS_OUT: Points = [(23, -69), (14, -65), (5, -62.5), (0, -64), (0, -81.5), (6.5, -80.5), (14, -77)]
-LIPS_IN: Points = [(20, -69.3), (8, -68.0), (0, -68.4), (0, -70.2), (8, -70.0)]
+LIPS_OUT: Points = [(24, -67.6), (14, -61.5), (6.5, -59.5), (0, -60.5), (0, -76.5), (8, -76), (15, -74)]
+LIPS_IN: Points = [(21, -67.4), (8, -66.2), (0, -66.0), (0, -67.4), (8, -67.4)]  # the lips meet at -66.6
 TURNS = 79
 REACH = np.radians(112.0)  # from the chin round to the ear
 CONTOUR = 17
@@ -47,7 +47,8 @@ def pierce(vertices: Array, faces: NDArray[np.int64], point: Array) -> tuple[int
         u = np.cross(b - point, c - point) / area
         v = np.cross(c - point, a - point) / area
     w = 1.0 - u - v
-    inside = np.flatnonzero((u >= 0) & (v >= 0) & (w >= 0) & (np.abs(area) > 1e-12))
+    edge = -1e-9  # points on the middle line lie on edges
+    inside = np.flatnonzero((u >= edge) & (v >= edge) & (w >= edge) & (np.abs(area) > 1e-12))
     if not len(inside):
         corner = np.linalg.norm(vertices[faces][..., :2] - point, axis=-1)
         face, which = np.unravel_index(corner.argmin(), corner.shape)

@@ -32,19 +32,20 @@ def people(
     depth: tuple[float, float] = (3.0, 12.0),
     video: bool = False,
     poses: Array | None = None,
+    facing: float = np.pi,
 ) -> Truth:
     """``count`` people at random, or one who moves smoothly between random poses at 30 fps (``video``).
 
-    Poses from the mixture prior, or out of ``poses`` (P,63), turned any way about the vertical and leaning by 6°; betas
-    from the standard normal distribution (10); fingers 12 principal components of half their spread; ``noise`` px;
-    confidence 0.5–0.95. The focal length makes each person 600 to 900 pixels tall, as photographers do, unless it is a
-    video (1500 px).
+    Poses from the mixture prior, or out of ``poses`` (P,63), turned any way about the vertical (in pictures at most
+    ``facing`` rad from the camera) and leaning by 6°; betas from the standard normal distribution (10); fingers 12
+    principal components of half their spread; ``noise`` px; confidence 0.5–0.95. The focal length makes each person 600
+    to 900 pixels tall, as photographers do, unless it is a video (1500 px).
     """
     keys = count if not video else max(count // 20 + 2, 4)
     pose = PoseMixture.load().sample(keys, rng)[:, :63]
     if poses is not None:
         pose = np.asarray(poses, dtype=np.float64)[rng.integers(len(poses), size=keys)]
-    yaw = rng.uniform(-np.pi, np.pi, keys) if not video else np.cumsum(rng.normal(0, 0.5, keys))
+    yaw = rng.uniform(-facing, facing, keys) if not video else np.cumsum(rng.normal(0, 0.5, keys))
     lean = np.radians(6) * rng.normal(size=(keys, 3))
     zero = np.zeros(keys)
     turn = axis_angle_to_matrix(np.stack([zero, yaw, zero], axis=1))
