@@ -7,8 +7,8 @@ pixels long from wrist to fingertip. Region of the first look, wrist, forearm an
 errors that fits have (2 cm, 10°, 5°), so that what is measured is the parts' own: errors of finger joints once the
 wrists lie on one another (moved, not turned: "wrist"), once the palms do too, which turns the wrist as it truly is
 ("palm"), and once all points do ("rigid"); of the jaw's opening; and whether lids that are shut are told from open
-ones. ``--calibrate`` prints where the networks' points lie on the body instead (`fitting.part_landmarks`): per point the
-offset in its bone's rest frame, metres, by robust least squares over all pictures, left side.
+ones. ``--calibrate`` prints where the networks' points lie on the body instead (`fitting.part_landmarks`): per point
+the offset in its bone's rest frame, metres, by robust least squares over all pictures, left side.
 """
 
 from __future__ import annotations
