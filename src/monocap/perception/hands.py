@@ -37,7 +37,7 @@ _CLOSER = 0.8  # side of the region of a second opinion over that of the first
 _FAR = 1.3  # of that distance: a root farther from the body's wrist is somebody else's hand
 _SAME = 0.6  # of it: two hands whose points are nearer are one hand seen twice
 _UNSURE = 0.15  # confidence of the body's wrist below which no hand is looked for
-_RETRY = 3  # frames after which a hand that was not found is looked for again
+_OFTEN, _RETRY = 6, 3  # a hand that was not found is looked for again in so many frames, then in every third
 _SMALLEST = 8.0  # px from wrist to middle knuckle; less shows no fingers
 
 
@@ -127,12 +127,36 @@ def aim(body: Array, side: str) -> _Aim | None:
     return _Aim(wrist[:2], size, region, other[:2] if other[2] >= _UNSURE else None)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """One hand in one frame. ``near``: side of the region to look at over the usual one; ``behind``: the network
+    insists on the other hand, more looks are in vain."""
+
+    result: HandResult
+    aim: _Aim
+    near: float = 1.0
+    behind: bool = False
+
+    def quality(self, side: str) -> tuple[bool, float]:
+        return self.result.own(side) >= _OWN, self.result.score - _off(self.result, self.aim)
+
+
+@dataclass(frozen=True)
+class _Last:
+    """Where a hand was: the body's wrist then, the region to look at, and as in `_Found`."""
+
+    wrist: Array
+    roi: Roi
+    near: float
+    behind: bool
+
+
 class HandFollower:
     """Both hands of one person through a video; for a photo, a new one per person."""
 
     def __init__(self, network: HandNetwork) -> None:
         self._network = network
-        self._last: dict[str, tuple[Array, Roi]] = {}  # by side: the body's wrist then, and where the hand was
+        self._last: dict[str, _Last] = {}
         self._away = {"left": 0, "right": 0}  # frames since it was not found
 
     def step(self, image_rgb: Array, body: Array) -> Array:
@@ -140,74 +164,102 @@ class HandFollower:
 
         Points as in `HandResult`; all zero where a hand is not seen.
         """
-        found: dict[str, tuple[HandResult, _Aim]] = {}
+        found: dict[str, _Found] = {}
         for side in ("left", "right"):
             aimed = aim(body, side)
-            waits = side not in self._last and self._away[side] % _RETRY > 0
-            result = None if aimed is None or waits else self._look(image_rgb, side, aimed)
-            if aimed is not None and result is not None:
-                found[side] = result, aimed
+            waits = self._away[side] > _OFTEN and self._away[side] % _RETRY > 0
+            if aimed is None or waits or not _inside(image_rgb, aimed):
+                continue
+            one = self._followed(image_rgb, side, aimed) or self._searched(image_rgb, side, aimed)
+            if one is not None:
+                found[side] = one
         if len(found) == 2:
-            self._keep_apart(found)
+            _keep_apart(found)
         out = np.zeros((2, HAND_POINTS, 6), np.float32)
         for k, side in enumerate(("left", "right")):
             if side in found:
-                result, aimed = found[side]
-                out[k] = result.points
-                self._last[side], self._away[side] = (aimed.wrist, result.next_roi), 0
+                one = found[side]
+                out[k] = one.result.points
+                self._last[side] = _Last(one.aim.wrist, one.result.next_roi.scaled(one.near), one.near, one.behind)
+                self._away[side] = 0
             else:
                 self._last.pop(side, None)
                 self._away[side] += 1
         return out
 
     def state(self) -> Array:
-        """(2,8): per side the wrist px, centre, side and rotation of the region, whether there is one, and for how many
-        frames there was none."""
-        out = np.zeros((2, 8))
+        """(2,9): per side the wrist px, centre, side and rotation of the region; how near the look is, 0 where there is
+        no hand; whether it is taken from behind; and for how many frames there was none."""
+        out = np.zeros((2, 9))
         for k, side in enumerate(("left", "right")):
-            out[k, 7] = self._away[side]
+            out[k, 8] = self._away[side]
             if side in self._last:
-                wrist, roi = self._last[side]
-                out[k, :7] = [*wrist, *roi.center, roi.size, roi.rotation, 1.0]
+                last = self._last[side]
+                out[k, :8] = [*last.wrist, *last.roi.center, last.roi.size, last.roi.rotation, last.near, last.behind]
         return out
 
     def restore(self, state: Array) -> None:
         """Go on from a `state`."""
         rows = dict(zip(("left", "right"), np.asarray(state, float), strict=True))
-        self._last = {side: (row[:2].copy(), Roi(row[2:4], row[4], row[5])) for side, row in rows.items() if row[6]}
-        self._away = {side: int(row[7]) for side, row in rows.items()}
+        self._last = {
+            side: _Last(row[:2].copy(), Roi(row[2:4], row[4], row[5]), float(row[6]), bool(row[7]))
+            for side, row in rows.items()
+            if row[6]
+        }
+        self._away = {side: int(row[8]) for side, row in rows.items()}
 
-    def _look(self, image: Array, side: str, aimed: _Aim) -> HandResult | None:
-        if side in self._last:
-            wrist, roi = self._last[side]
-            moved = Roi(roi.center + aimed.wrist - wrist, roi.size, roi.rotation)
-            looks = [self._network.estimate(image, moved)]
-            if _fits(looks[0], aimed):
-                return self._agreed(image, side, aimed, looks)
-        for region in (aimed.roi, aimed.roi.scaled(_CLOSER)):
+    def _followed(self, image: Array, side: str, aimed: _Aim) -> _Found | None:
+        """The hand where it was in the last frame, if it is there."""
+        last = self._last.get(side)
+        if last is None:
+            return None
+        moved = Roi(last.roi.center + aimed.wrist - last.wrist, last.roi.size, last.roi.rotation)
+        look = _Found(self._network.estimate(image, moved), aimed, last.near)
+        if not _fits(look.result, aimed):
+            return None
+        doubtful = look.result.own(side) < _OWN and not last.behind
+        return _best([look, self._closer(image, look)] if doubtful else [look], side)
+
+    def _searched(self, image: Array, side: str, aimed: _Aim) -> _Found | None:
+        """The hand where the body says that it is: in two regions at first, later in one of them at a time."""
+        regions = aimed.roi, aimed.roi.scaled(_CLOSER)
+        away = self._away[side]
+        for region in regions if away == 0 else regions[away % 2 :][:1]:
             first = self._network.estimate(image, region)
             if first.score < 0.2 * _SEEN:
                 continue
-            looks = [self._network.estimate(image, first.next_roi), first]
-            if any(_fits(look, aimed) for look in looks):
-                return self._agreed(image, side, aimed, looks[: 1 if _fits(looks[0], aimed) else 2])
+            looks = [_Found(self._network.estimate(image, first.next_roi), aimed)]
+            if not _fits(looks[0].result, aimed):
+                looks = [_Found(first, aimed)]
+            if _fits(looks[0].result, aimed):
+                sure = looks[0].result.own(side) >= _OWN and _off(looks[0].result, aimed) < _NEAR
+                return _best(looks if sure else [*looks, self._closer(image, looks[0])], side)
         return None
 
-    def _agreed(self, image: Array, side: str, aimed: _Aim, looks: list[HandResult]) -> HandResult:
-        """The best of ``looks``, of which one fits, and of a closer one if they are doubtful, as ``side``'s hand."""
-        if not any(_sure(look, side, aimed) for look in looks):
-            looks = [*looks, self._network.estimate(image, looks[0].next_roi.scaled(_CLOSER))]
-        good = [look for look in looks if _fits(look, aimed)]
-        best = max(good, key=lambda look: (look.own(side) >= _OWN, look.score - _off(look, aimed)))
-        return best if best.own(side) >= _OWN else best.from_behind()
+    def _closer(self, image: Array, look: _Found) -> _Found:
+        """A second opinion."""
+        return _Found(self._network.estimate(image, look.result.next_roi.scaled(_CLOSER)), look.aim, _CLOSER)
 
-    def _keep_apart(self, found: dict[str, tuple[HandResult, _Aim]]) -> None:
-        """One hand is not two: of two results on the same points the one nearer to its wrist stays."""
-        (left, left_aim), (right, right_aim) = found["left"], found["right"]
-        apart = float(np.linalg.norm(left.points[:, :2] - right.points[:, :2], axis=1).mean())
-        if apart < _SAME * max(left_aim.size, right_aim.size):
-            off = {side: float(np.linalg.norm(r.points[_WRIST, :2] - a.wrist)) for side, (r, a) in found.items()}
-            del found[max(off, key=lambda side: off[side])]
+
+def _best(looks: list[_Found], side: str) -> _Found:
+    """The look at ``side``'s hand to believe among those that fit, at least one."""
+    best = max((look for look in looks if _fits(look.result, look.aim)), key=lambda look: look.quality(side))
+    agrees = best.result.own(side) >= _OWN
+    return best if agrees else replace(best, result=best.result.from_behind(), behind=True)
+
+
+def _keep_apart(found: dict[str, _Found]) -> None:
+    """One hand is not two: of two results on the same points the one stays that the network takes for its side's, or
+    that is nearer to its wrist."""
+    left, right = found["left"], found["right"]
+    apart = float(np.linalg.norm(left.result.points[:, :2] - right.result.points[:, :2], axis=1).mean())
+    if apart < _SAME * max(left.aim.size, right.aim.size):
+        del found[min(found, key=lambda side: (not found[side].behind, -_off(found[side].result, found[side].aim)))]
+
+
+def _inside(image: Array, aimed: _Aim) -> bool:
+    """The middle of the hand is in the picture, as far as the body knows."""
+    return bool((aimed.roi.center >= 0).all() and (aimed.roi.center < image.shape[1::-1]).all())
 
 
 def _off(result: HandResult, aimed: _Aim) -> float:
@@ -223,7 +275,3 @@ def _fits(result: HandResult, aimed: _Aim) -> bool:
     if aimed.other is not None and np.linalg.norm(points[_WRIST] - aimed.other) < off * aimed.size:
         return False
     return result.score >= _SEEN and off < _FAR and size < 2.2 * aimed.size
-
-
-def _sure(result: HandResult, side: str, aimed: _Aim) -> bool:
-    return _fits(result, aimed) and result.own(side) >= _OWN and _off(result, aimed) < _NEAR

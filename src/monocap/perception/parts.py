@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monocap.errors import InputError
 from monocap.perception.face import FaceFollower, FaceNetwork
 from monocap.perception.hands import HandFollower, HandNetwork
 from monocap.types import ARKIT, FACE_POINTS, HAND_POINTS, Array, Keypoints, Parts
 
-_HANDS, _FACE = 16, 5  # numbers that a follower of hands, and of a face, has in its state
+_HANDS, _FACE = 18, 5  # numbers that a follower of hands, and of a face, has in its state
 
 
 class PartsFinder:
@@ -25,20 +27,25 @@ class PartsFinder:
         self._face = FaceNetwork(threads) if face else None
         self.forget()
 
-    def forget(self) -> None:
-        """Everybody is new: for the next source."""
+    def forget(self, every: int = 1) -> None:
+        """Everybody is new: for the next source. Hands are looked at in every ``every``-th frame, faces in those half
+        way between, newcomers at once; what is not looked at is not seen, see `bridged`."""
         self._known: dict[int, tuple[HandFollower | None, FaceFollower | None]] = {}
+        self._frame, self.every = 0, every
 
     def step(self, image_rgb: Array, seen: Mapping[int, Keypoints]) -> dict[int, Parts]:
         """The parts of everybody ``seen`` in the next frame (H,W,3) uint8; what is not looked for is zero."""
-        self._known = {identity: self._known.get(identity) or self._new() for identity in seen}
+        before = self._known
+        self._known = {identity: before.get(identity) or self._new() for identity in seen}
+        turn = self._frame % self.every
+        self._frame += 1
         found = {}
         for identity, keypoints in seen.items():
             hands, face = self._known[identity]
-            parts = no_parts()
-            if hands is not None:
+            parts, new = no_parts(), identity not in before
+            if hands is not None and (new or turn == 0):
                 parts.hands[:] = hands.step(image_rgb, keypoints.points2d)
-            if face is not None:
+            if face is not None and (new or turn == self.every // 2):
                 parts.face[:], parts.shapes[:] = face.step(image_rgb, keypoints.points2d)
             found[identity] = parts
         return found
@@ -49,14 +56,16 @@ class PartsFinder:
         for row, (hands, face) in zip(rows, self._known.values(), strict=True):
             row[:_HANDS] = 0 if hands is None else hands.state().reshape(-1)
             row[_HANDS:] = 0 if face is None else face.state()
-        return {"ids": np.array(list(self._known), np.int64), "regions": rows}
+        ids = np.array(list(self._known), np.int64)
+        return {"ids": ids, "regions": rows, "clock": np.array([self._frame, self.every])}
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Go on from a `state`. Raises InputError if it is none."""
-        ids, rows = state.get("ids"), state.get("regions")
-        if ids is None or rows is None or rows.shape != (len(ids), _HANDS + _FACE):
-            raise InputError("parts: expected ids, and a row of regions for each; is it a `state()`?")
-        self.forget()
+        ids, rows, clock = state.get("ids"), state.get("regions"), state.get("clock")
+        if ids is None or rows is None or clock is None or rows.shape != (len(ids), _HANDS + _FACE):
+            raise InputError("parts: expected a clock, ids, and a row of regions for each; is it a `state()`?")
+        self.forget(int(clock[1]))
+        self._frame = int(clock[0])
         for identity, row in zip(ids, rows, strict=True):
             hands, face = self._new()
             if hands is not None:
@@ -70,6 +79,24 @@ class PartsFinder:
             None if self._hands is None else HandFollower(self._hands),
             None if self._face is None else FaceFollower(self._face),
         )
+
+
+def bridged(parts: Parts, valid: NDArray[np.bool_], every: int) -> Parts:
+    """The parts (T,…) of somebody who was found where ``valid`` (T,), with gaps of fewer than ``every`` frames between
+    two looks filled: on the straight line between both, with half the confidence of the weaker one."""
+    hands, face, shapes = (np.array(values) for values in (parts.hands, parts.face, parts.shapes))
+    for values in (hands[:, 0], hands[:, 1], face):
+        seen = np.flatnonzero(values[..., 2].max(axis=1) > 0)
+        for before, after in itertools.pairwise(seen):
+            if not 1 < after - before <= every:
+                continue
+            for t in (t for t in range(before + 1, after) if valid[t]):
+                share = (t - before) / (after - before)
+                values[t] = (1 - share) * values[before] + share * values[after]
+                values[t, :, 2] = 0.5 * np.minimum(values[before, :, 2], values[after, :, 2])
+                if values is face:
+                    shapes[t] = (1 - share) * shapes[before] + share * shapes[after]
+    return Parts(hands, face, shapes)
 
 
 def no_parts(*lead: int) -> Parts:

@@ -19,7 +19,7 @@ from monocap.motion.faces import calm_face, calm_shapes
 from monocap.perception import BlazePose, Lifter, PeopleDetector, PeopleTracker, find_people_keypoints
 from monocap.perception.blazepose import SKELETON
 from monocap.perception.cleaning import clean
-from monocap.perception.parts import PartsFinder
+from monocap.perception.parts import PartsFinder, bridged
 from monocap.pipeline.assemble import assemble
 from monocap.pipeline.cast import cast_of
 from monocap.pipeline.clock import Progress, StageClock, silent
@@ -32,6 +32,7 @@ from monocap.types import BodyEstimate, BodyGuess, Camera, Frame, Keypoints, Mot
 _FOLLOWED = 8  # people at a time
 _BETAS = 16  # official files have up to 300; one camera cannot tell the later ones
 _DETECT_EVERY = (8, 30)  # frames; a second of most videos
+_PARTS_EVERY, _PARTS_FPS = 2, 20.0  # preset fast: frames from look to look at hands and face, in videos of so many
 _CANDIDATES = 1  # people followed beyond those asked for: who is prominent shows only in the end
 
 
@@ -146,7 +147,8 @@ class CaptureEngine:
         tracker = PeopleTracker(self.detector, self.network, detect_every=every, limit=max(limit, most or 1))
         sightings = Sightings(SKELETON, parts=self.parts is not None, guesses=self.guesser is not None)
         if self.parts is not None:
-            self.parts.forget()
+            hurried = self.settings.preset == "fast" and media.fps >= _PARTS_FPS
+            self.parts.forget(_PARTS_EVERY if hurried else 1)
         if checkpoint is not None and (saved := checkpoint.keypoints()) is not None:
             tracker.restore(_part(saved, "tracker."))
             sightings.restore(_part(saved, "sightings."))
@@ -167,6 +169,9 @@ class CaptureEngine:
         if not count:
             raise MediaError(f"{media.path}: no frame could be decoded; is it a whole video file?")
         tracks = self._decide(sightings, tracker.confirmed, camera)
+        if self.parts is not None:
+            every = self.parts.every
+            tracks = [t if t.parts is None else replace(t, parts=bridged(t.parts, t.valid, every)) for t in tracks]
         people = [self._fit_track(track, camera, sightings.times, progress) for track in tracks]
         times, raw = sightings.times.copy(), self.settings.smooth == 0 or not self.settings.refine
         with self.clock.stage("settle"):
