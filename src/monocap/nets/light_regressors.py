@@ -1,7 +1,8 @@
 """The networks that ship: a head on the light encoder, from one crop and where it was cut to a body in the camera.
 
-    crop ─ LightEncoder ─ maps ─┬─ HmrLight:    iterative regressor on the coarsest maps
-    box (x, y, side) / f ───────┴─ SmplerLight: SMPLer's head on four of them
+    crop ─ LightEncoder ─┬─ 16² ─ its upper half, learned further ─ 8², 4², 2² ─┬─ HmrHead: iterative regressor
+                         └─ 32² ────────────────────────────────────────────────┼─ SmplerLight: SMPLer's head
+    box (x, y, side) / f ───────────────────────────────────────────────────────┘
 
 ``box`` (N,3): the square's centre from the principal point and its side, over the focal length, of a picture turned
 about the camera's axis by the crop's rotation. The camera that a head tells is full-frame, as CLIFF's (Li et al., ECCV
@@ -10,6 +11,7 @@ about the camera's axis by the crop's rotation. The camera that a head tells is 
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple, Protocol
 
 import torch
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 
 from monocap.bodies import load_body
 from monocap.errors import InputError
-from monocap.nets.backbones.light import CHANNELS, SIZES, LightEncoder
+from monocap.nets.backbones.light import CHANNELS, SIZES, LightEncoder, Upper, load_published
 from monocap.nets.iterative import IterativeRegressor, MeanBody, mean_body
 from monocap.nets.smpler import LIGHT, SmplerHead, WeakJoints
 
@@ -34,7 +36,8 @@ class Told(NamedTuple):
 
 
 class Head(Protocol):
-    """What stands on the encoder: one answer per stage, the last is the best. ``needs``: the maps it looks at."""
+    """What stands on the encoder: one answer per stage, the last is the best. ``needs``: the maps it looks at that
+    training does not change."""
 
     needs: tuple[str, ...]
 
@@ -44,7 +47,7 @@ class Head(Protocol):
 class HmrHead(nn.Module):
     """HMR's iterative regressor (with ReLU) on what the encoder's own landmarks are read from."""
 
-    needs = ("f4", "f2")
+    needs = ("f16",)
 
     def __init__(self, mean: MeanBody | None = None, hidden: int = 1024, dropout: float = 0.1) -> None:
         super().__init__()
@@ -64,7 +67,7 @@ class HmrHead(nn.Module):
 class SmplerLight(nn.Module):
     """SMPLer's head on the maps of 32² (read near joints), 16², 8² and 4², its first estimate from the coarsest."""
 
-    needs = MAPS
+    needs = ("f32", "f16")
 
     def __init__(self, mean: MeanBody | None = None) -> None:
         super().__init__()
@@ -87,11 +90,13 @@ class _LogJoints(WeakJoints):
 
 
 class LightRegressor(nn.Module):
-    """Encoder, its maps brought to mean 0 and deviation 1 per channel, head."""
+    """Encoder as published, its upper half once more to be learned further, maps brought to mean 0 and deviation 1 per
+    channel, head."""
 
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
         self.encoder = LightEncoder()
+        self.upper = Upper()
         self.head = head
         for name, channels in CHANNELS.items():
             self.register_buffer(f"middle_{name}", torch.zeros(channels, 1, 1))
@@ -103,12 +108,24 @@ class LightRegressor(nn.Module):
 
     def read(self, maps: dict[str, Tensor], box: Tensor) -> list[Told]:
         """Every stage's answer to the encoder's own maps (those of ``head.needs`` are enough)."""
-        middle, spread = ({n: getattr(self, f"{what}_{n}") for n in CHANNELS} for what in ("middle", "spread"))
-        return self.head({name: (maps[name] - middle[name]) / spread[name] for name in self.head.needs}, box)
+        all_maps = self._all(maps)
+        middle, spread = ({n: getattr(self, f"{what}_{n}") for n in all_maps} for what in ("middle", "spread"))
+        return self.head({name: (value - middle[name]) / spread[name] for name, value in all_maps.items()}, box)
 
+    def _all(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        kept: dict[str, Tensor] = {name: maps[name] for name in self.head.needs}  # type: ignore[union-attr]
+        _, f8, f4, f2 = self.upper(maps["f16"])
+        return kept | {"f8": f8, "f4": f4, "f2": f2}
+
+    def load_encoder(self, path: str | os.PathLike[str]) -> None:
+        """Encoder and upper half as published, from the shipped ``blazepose_lite.onnx``."""
+        load_published(self.encoder, path)
+        self.upper.load_state_dict(self.encoder.upper.state_dict())
+
+    @torch.no_grad()
     def settle(self, maps: dict[str, Tensor]) -> None:
         """Take means and deviations of channels from maps (N,C,h,w) of many pictures."""
-        for name, value in maps.items():
+        for name, value in self._all(maps).items():
             getattr(self, f"middle_{name}").copy_(value.float().mean((0, 2, 3))[:, None, None])
             spread = value.float().std((0, 2, 3)).clamp(min=1e-2)
             getattr(self, f"spread_{name}").copy_(spread[:, None, None])

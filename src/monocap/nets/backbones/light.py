@@ -78,6 +78,25 @@ class _Residual(nn.Module):
         return functional.relu6(y + (functional.max_pool2d(x, 2) if self.halves else x))
 
 
+class Upper(nn.Module):
+    """From the map of 16² on: x16 (N,56,16,16) to x8 (N,576,8,8), which the heatmaps are made from, f8, f4 and f2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.to8 = nn.Sequential(_Inverted(56, 336, 96, 5, 2), *(_Inverted(96, 576, 96, 5) for _ in range(3)))
+        self.widen = nn.Conv2d(96, 576, 1)
+        self.wide = _Wise(576)
+        self.f8 = _Separable(576, 192)
+        self.f4 = nn.Sequential(_Residual(192, 2), *(_Residual(192) for _ in range(2)))
+        self.f2 = nn.Sequential(_Residual(192, 2), *(_Residual(192) for _ in range(3)))
+
+    def forward(self, x16: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        x8 = functional.relu6(self.wide(functional.relu6(self.widen(self.to8(x16)))))
+        f8 = self.f8(x8)
+        f4 = self.f4(f8)
+        return x8, f8, f4, self.f2(f4)
+
+
 class LightEncoder(nn.Module):
     """Crops (N,3,256,256) RGB in 0…1 → maps of `CHANNELS` × `SIZES`². 1.2 million numbers.
 
@@ -97,12 +116,7 @@ class LightEncoder(nn.Module):
             _Inverted(40, 240, 56, 5), *(_Inverted(56, 336, 56, 5) for _ in range(2)),
         )  # fmt: skip
         self.side16 = _Separable(56, 32)
-        self.to8 = nn.Sequential(_Inverted(56, 336, 96, 5, 2), *(_Inverted(96, 576, 96, 5) for _ in range(3)))
-        self.widen = nn.Conv2d(96, 576, 1)
-        self.wide = _Wise(576)
-        self.f8 = _Separable(576, 192)
-        self.f4 = nn.Sequential(_Residual(192, 2), *(_Residual(192) for _ in range(2)))
-        self.f2 = nn.Sequential(_Residual(192, 2), *(_Residual(192) for _ in range(3)))
+        self.upper = Upper()
         self.side8 = _Separable(576, 32)
 
     def forward(self, crop: Tensor) -> dict[str, Tensor]:
@@ -110,11 +124,9 @@ class LightEncoder(nn.Module):
         x = self.narrow(functional.relu6(self.first(x)))
         x32 = self.to32(self.to64(x))
         x16 = self.to16(x32)
-        x8 = functional.relu6(self.wide(functional.relu6(self.widen(self.to8(x16)))))
-        f8 = self.f8(x8)
-        f4 = self.f4(f8)
+        x8, f8, f4, f2 = self.upper(x16)
         up16 = _twice(self.side8(x8)) + self.side16(x16)
-        return {"f32": _twice(up16) + self.side32(x32), "f16": x16, "f8": f8, "f4": f4, "f2": self.f2(f4)}
+        return {"f32": _twice(up16) + self.side32(x32), "f16": x16, "f8": f8, "f4": f4, "f2": f2}
 
     def convolutions(self) -> Iterator[nn.Conv2d]:
         """All of them, in the order of the published file."""
