@@ -22,7 +22,7 @@ def imported_by(*arguments: str) -> set[str]:
     return set(done.stderr.split())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["capture", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["capture", "--help"], ["regress", "--help"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     heavy = {"torch", "cv2", "matplotlib", "numpy", "numba", "scipy", "onnxruntime", "av"}
     assert not imported_by(*arguments) & heavy
