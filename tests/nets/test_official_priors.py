@@ -20,7 +20,8 @@ from monocap.cli import main  # noqa: E402
 from monocap.errors import InputError  # noqa: E402
 from monocap.geometry.rotations import axis_angle_to_matrix  # noqa: E402
 from monocap.nets.checkpoints import read_checkpoint  # noqa: E402
-from monocap.nets.official_priors import import_prior, load_official  # noqa: E402
+from monocap.nets.official_networks import import_official  # noqa: E402
+from monocap.nets.official_priors import load_official  # noqa: E402
 from monocap.nets.onnx_twins import write_onnx  # noqa: E402
 from monocap.priors.tokenizer import TokenizerPrior  # noqa: E402
 from monocap.priors.vposer import VPoserPrior  # noqa: E402
@@ -73,7 +74,7 @@ def test_vposer_files_are_read(tmp_path: Path, layers: dict, wrap: str | None, r
     state = random_state(layers)
     state |= {} if wrap is None else {"bm_train.v_template": torch.zeros(1, 10, 3)}
     torch.save(state if wrap is None else {wrap: state, "epoch": 13}, tmp_path / "official.pt")
-    prior = VPoserPrior.from_tensors(import_prior(tmp_path / "official.pt"))
+    prior = VPoserPrior.from_tensors(import_official(tmp_path / "official.pt"))
     # the decoder by hand, from the released names
     names = [name for name in layers if "dec" in name]
     z = x = rng.normal(size=(3, 32))
@@ -94,7 +95,7 @@ def test_tokenizer_file_with_foreign_objects_is_read(
     net = {name: 0.02 * torch.randn(entry["shape"]) for name, entry in listed.items()}
     net["decoder.body_model.v_template"] = torch.zeros(3)
     torch.save({"net": net, "hparams": _Config(CODE_DIM=256)}, tmp_path / "tokenizer.pth")
-    tensors = import_prior(tmp_path / "tokenizer.pth")
+    tensors = import_official(tmp_path / "tokenizer.pth")
     prior = TokenizerPrior.from_tensors(tensors)
     assert prior.tokens == 160
     assert prior.codebook.shape == (2048, 256)
@@ -129,7 +130,7 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path, zipped: bool, monke
 def test_wrong_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "junk.pt").write_bytes(b"not a checkpoint at all")
     with pytest.raises(InputError, match="not a readable torch checkpoint"):
-        import_prior(tmp_path / "junk.pt")
+        import_official(tmp_path / "junk.pt")
     with pytest.raises(InputError, match="neither VPoser"):
         load_official({"fc.weight": torch.zeros(2, 2)})
     state = random_state(V1)

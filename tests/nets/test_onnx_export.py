@@ -55,8 +55,9 @@ def test_graphs_agree_with_torch(tmp_path: Path, name: str) -> None:
     assert rotmats.shape[0] == betas.shape[0] == cam.shape[0] == 1
     np.testing.assert_allclose(np.linalg.det(rotmats), 1, atol=1e-4)
     described = session.get_modelmeta().custom_metadata_map
-    assert json.loads(described["arch"]) == {"name": name}
-    assert described["crop"] == net.crop
+    assert described["arch"] == name
+    assert json.loads(described["options"]) == {}
+    assert described["crop_family"] == net.crop
     assert described["joints"] == "24"
     assert described["layout"] == (net.layout or "axis_angle")
     assert [x.name for x in session.get_outputs()] == ["rotmats", "betas", "cam"]

@@ -36,24 +36,40 @@ def run(action: str, name: str | None) -> int:
 
 
 def convert(name: str | None, out: Path | None) -> int:
-    """Official weights (``.pt``, ``.pth``, ``.ckpt``) to safetensors, or safetensors (a file, or one that ships) to an
-    ONNX decoder; returns the exit status."""
+    """Official weights (``.pt``, ``.pth``, ``.ckpt``) to safetensors, or safetensors (a file, or one that ships) to
+    ONNX: a prior's decoder, a network's last answer. Returns the exit status."""
     if name is None or out is None:
         raise InputError("weights convert needs a file and -o OUT.safetensors (or OUT.onnx)")
     if out.suffix == ".onnx":
-        from monocap.assets.tensors import read_tensors
-        from monocap.nets.onnx_twins import write_onnx
-
-        shipped = {asset.name: asset for asset in manifest.listing() if asset.path.suffix == ".safetensors"}
-        tensors = read_tensors(manifest.locate(shipped[name]) if name in shipped else name)
-        write_onnx(out, tensors)
+        told = _to_onnx(name, out)
     elif out.suffix == ".safetensors":
         from monocap.assets.tensors import write_tensors
-        from monocap.nets.official_priors import import_prior
+        from monocap.nets.official_networks import import_official
 
-        tensors = import_prior(name)
+        tensors = import_official(name)
         write_tensors(out, tensors)
+        told = str(tensors.arch["name"])
     else:
         raise InputError(f"-o {out}: expected a name ending in .safetensors or .onnx")
-    print(f"wrote {out}: {tensors.arch['name']}")
+    print(f"wrote {out}: {told}")
     return 0
+
+
+def _to_onnx(name: str, out: Path) -> str:
+    """Write ONNX of our own weights; returns what was written."""
+    from monocap.assets.tensors import read_tensors
+    from monocap.nets.network import Network
+    from monocap.nets.registry import from_tensors
+
+    shipped = {asset.name: asset for asset in manifest.listing() if asset.path.suffix == ".safetensors"}
+    tensors = read_tensors(manifest.locate(shipped[name]) if name in shipped else name)
+    net = from_tensors(tensors, name)
+    if not isinstance(net, Network):  # a prior: its decoder is what others can use
+        from monocap.nets.onnx_twins import write_onnx
+
+        write_onnx(out, tensors)
+        return str(tensors.arch["name"])
+    from monocap.nets.onnx_export import export_network
+
+    difference = export_network(out, net)
+    return f"{tensors.arch['name']}, at most {difference:.1e} from torch on random inputs"

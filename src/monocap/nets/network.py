@@ -64,10 +64,13 @@ def fill(net: Net, state: Mapping[str, Tensor], free: Collection[str] = ()) -> N
         raise InputError(
             f"{type(net).__name__}: missing {_some(missing) or 'nothing'}; unexpected {_some(unexpected) or 'nothing'}"
         )
+    given = dict(state)
     for name, value in state.items():
-        if value.shape != own[name].shape:
+        if value.shape == (1,) and own[name].shape == ():  # older files of ours hold single numbers as rows of one
+            given[name] = value.reshape(())
+        elif value.shape != own[name].shape:
             raise InputError(f"{name} has shape {tuple(value.shape)}; expected {tuple(own[name].shape)}")
-    net.load_state_dict(dict(state), strict=False)
+    net.load_state_dict(given, strict=False)
     return net.eval()
 
 

@@ -1,8 +1,8 @@
 """Any network as ONNX for the torch-free core and for other programs: traced, described, checked against torch.
 
 Inputs and outputs keep their names; the first axis of each is the batch, of any size. The metadata say which network it
-is (``arch``, JSON), which crops it wants (``crop``), how many ``joints`` its rotations have and in which ``layout``
-its 6D numbers were. Operators of set 17.
+is (``arch``, and its ``options`` as JSON), which crops it wants (``crop_family``), how many ``joints`` its rotations have
+and in which ``layout`` its 6D numbers were. Operators of set 17.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ def export_network(path: str | os.PathLike[str], net: Network, half: bool = Fals
     if not isinstance(arch, dict):
         raise InputError(f"{type(net).__name__} does not say how to build it again; make it with nets.build")
     described = {
-        "arch": json.dumps(arch),
-        "crop": net.crop,
+        "arch": str(arch["name"]),
+        "options": json.dumps({key: value for key, value in arch.items() if key != "name"}),
+        "crop_family": net.crop,
         "joints": str(net.joints),
         "layout": net.layout or "axis_angle",
     }

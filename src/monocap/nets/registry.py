@@ -28,6 +28,9 @@ _BUILDERS: dict[str, tuple[str, dict[str, Any]]] = {
     "vibe": ("monocap.nets.vibe:Vibe", {}),
     "smpler-w32": ("monocap.nets.smpler.network:Smpler", {"size": "w32"}),
     "smpler-w48": ("monocap.nets.smpler.network:Smpler", {"size": "w48"}),
+    "vposer-v1": ("monocap.nets.vposer:build_vposer", {"name": "vposer-v1"}),
+    "vposer-v2": ("monocap.nets.vposer:build_vposer", {"name": "vposer-v2"}),
+    "pose-tokenizer": ("monocap.nets.pose_tokenizer:build_tokenizer", {}),
     "hmr-light": ("monocap.nets.light_regressors:light_regressor", {"name": "hmr-light"}),
     "smpler-light": ("monocap.nets.light_regressors:light_regressor", {"name": "smpler-light"}),
 }

@@ -38,7 +38,7 @@ class VPoserOutput(NamedTuple):
 class VPoser(nn.Module):
     """What both versions share. ``body_pose`` is (N,63), axis-angle of SMPL-X's 21 body joints, radians."""
 
-    arch: str
+    release: str
 
     def __init__(self, output: Output = "6d") -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class VPoser(nn.Module):
     @property
     def config(self) -> dict[str, Any]:
         """What `build_vposer` needs to make this network again."""
-        return {"name": self.arch, "output": self.output}
+        return {"name": self.release, "output": self.output}
 
     def encode(self, body_pose: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (N,32) of the latent code; the deviation is a softplus, not an exponential."""
@@ -96,7 +96,7 @@ class VPoser(nn.Module):
 class VPoserV1(VPoser):
     """As in ``vposer_v1_0``, which SMPLify-X uses: 673,596 parameters."""
 
-    arch = "vposer-v1"
+    release = "vposer-v1"
 
     def __init__(self, output: Output = "6d") -> None:
         super().__init__(output)
@@ -139,7 +139,7 @@ class _Moments(nn.Module):
 class VPoserV2(VPoser):
     """As in ``V02_05`` of human_body_prior: 936,252 parameters, 344,190 of them in the decoder."""
 
-    arch = "vposer-v2"
+    release = "vposer-v2"
 
     def __init__(self, output: Output = "6d") -> None:
         super().__init__(output)
@@ -172,7 +172,7 @@ class VPoserV2(VPoser):
 
 def build_vposer(name: str, output: Output = "6d") -> VPoser:
     """``"vposer-v1"`` or ``"vposer-v2"`` with fresh weights. Raises InputError for another name."""
-    kinds: dict[str, type[VPoserV1] | type[VPoserV2]] = {kind.arch: kind for kind in (VPoserV1, VPoserV2)}
+    kinds: dict[str, type[VPoserV1] | type[VPoserV2]] = {kind.release: kind for kind in (VPoserV1, VPoserV2)}
     if name not in kinds:
         raise InputError(f"no VPoser called {name!r}; there are {', '.join(kinds)}")
     return kinds[name](output)

@@ -1,0 +1,79 @@
+"""Official checkpoints of SPIN, VIBE, CLIFF and SMPLer, told apart by their shapes, into our own files.
+
+The files are their authors', most of them for research only, and never shipped; a user who has them converts them once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from monocap.assets.tensors import Tensors
+from monocap.errors import InputError
+from monocap.nets.checkpoints import read_checkpoint, state_dict_of
+from monocap.nets.official_priors import is_prior, load_official
+from monocap.nets.registry import build, to_tensors
+
+ENTRIES = ("gen_state_dict", "state_dict", "net", "model")
+"""Where official files keep their state dicts; beside them lie optimisers, and VIBE's motion discriminator."""
+
+_FIRST_LAYERS = {  # of the regressor, whose width says what it is told
+    ("fc1.weight", (1024, 2205)): "hmr-resnet50",
+    ("regressor.fc1.weight", (1024, 2205)): "vibe",
+    ("fc1.weight", (1024, 2208)): "cliff-",
+    ("SMPL_predictor.fc1.weight", (1024, 413)): "smpler-w32",
+    ("SMPL_predictor.fc1.weight", (1024, 541)): "smpler-w48",
+}
+_TOKEN = "smpl_head.transformer.to_token_embedding.weight"  # of the HMR 2.0 family
+_TOKENS = {1: "HMR 2.0", 160: "CameraHMR", 3: "CameraHMR for SMPL-X"}
+
+
+def import_official(path: str | os.PathLike[str]) -> Tensors:
+    """Weights of an official network or prior, ready to be written, the architecture inside.
+
+    Nothing in the file is executed. Raises InputError for a file that cannot be read, is none that is known, or does
+    not fill its network exactly.
+    """
+    path = Path(path)
+    state = state_dict_of(read_checkpoint(path), *ENTRIES)
+    with path.open("rb") as stream:
+        recipe = {"converted_from": path.name, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+    if is_prior(state):
+        prior = load_official(state)
+        arrays = {name: value.detach().cpu().numpy() for name, value in prior.state_dict().items()}
+        return Tensors(arrays, prior.config, recipe)
+    return to_tensors(load_official_network(state), recipe)
+
+
+def load_official_network(state: Mapping[str, Tensor]) -> Any:
+    """A network in evaluation mode filled with an official state dict. Raises InputError as `import_official`."""
+    net = build(recognised(state))
+    net.load_official(state)
+    return net
+
+
+def recognised(state: Mapping[str, Tensor]) -> str:
+    """The registry's name of the network that a state dict belongs to. Raises InputError if it is none."""
+    shapes = {name.removeprefix("module."): tuple(value.shape) for name, value in state.items()}
+    for (layer, shape), name in _FIRST_LAYERS.items():
+        if shapes.get(layer) != shape:
+            continue
+        if name == "cliff-":  # the same regressor on two encoders, told apart by their stems
+            return "cliff-hrnet48" if "encoder.conv2.weight" in shapes else "cliff-resnet50"
+        if name.startswith("smpler-") and not any(other.startswith("transformer.") for other in shapes):
+            raise InputError("SMPLer's first stage (backbone and first estimate alone); expected the whole network")
+        return name
+    if _TOKEN in shapes:
+        kind = _TOKENS.get(shapes[_TOKEN][1], "of the HMR 2.0 family")
+        if "smpl_head.decpose.class_pred_layer.weight" in shapes:
+            kind = "TokenHMR"
+        raise InputError(f"{kind}: known, not supported yet")
+    raise InputError(
+        "none of SPIN, VIBE, CLIFF, SMPLer, VPoser v1, VPoser v2 and TokenHMR's tokenizer; "
+        f"it holds {', '.join(list(state)[:4])} …"
+    )
