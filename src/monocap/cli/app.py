@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tyro.extras import SubcommandApp
 
-from monocap.cli import verbs_motion, verbs_parts, verbs_research
+from monocap.cli import verbs_motion, verbs_parts, verbs_research, verbs_training
 
 
 def build() -> SubcommandApp:
@@ -13,6 +13,7 @@ def build() -> SubcommandApp:
     verbs_motion.add(app)
     verbs_parts.add(app)
     verbs_research.add(app)
+    verbs_training.add(app)
 
     @app.command
     def doctor() -> int:

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from monocap.assets.pieces import index_of
+from monocap.cli.display import ProgressDisplay
 from monocap.errors import InputError
+from monocap.files import RESUMABLE, filling
+from monocap.pipeline.lock import locked
 
 if TYPE_CHECKING:
     from monocap.train.engine import Progress, Trained
+    from monocap.train.feature_cache import CachePlan
+    from monocap.train.tasks.heads import HeadOptions
     from monocap.train.tasks.lifter import LifterOptions
     from monocap.train.tasks.prior import PriorOptions
 
@@ -34,6 +40,25 @@ def run_lifter(options: LifterOptions, json: bool) -> int:
     from monocap.train.tasks.lifter import train_lifter
 
     return _report(*train_lifter(options, _progress()), json)
+
+
+def run_head(options: HeadOptions, json: bool) -> int:
+    """Train a network on the light encoder; as `run_prior`."""
+    from monocap.train.tasks.heads import train_head
+
+    return _report(*train_head(options, _progress()), json)
+
+
+def run_features(plan: CachePlan, out: Path, workers: int | None) -> int:
+    """Render people and keep their features; returns the exit status."""
+    from monocap.cli.synth import default_workers
+    from monocap.train.feature_cache import read_features, write_features
+
+    count = default_workers() if workers is None else workers
+    with locked(out), ProgressDisplay(unit="pictures") as display, filling(out, RESUMABLE):
+        write_features(plan, out, count, lambda done, total: display("pictures", done, total))
+    print(f"{len(read_features(out)[1].number)} crops: {out}")
+    return 0
 
 
 def _progress() -> Progress:
@@ -71,5 +96,6 @@ def _report(path: Path, done: Trained, json: bool) -> int:
     if path.suffix == ".csv":
         print(f"learned one batch by heart in {done.step} steps: {numbers}{memory}; losses in {path}")
     else:
-        print(f"wrote {path}: best at step {done.step}, held out {numbers}; {done.rate:.4g} samples/s{memory}")
+        written = path if path.exists() else index_of(path)
+        print(f"wrote {written}: best at step {done.step}, held out {numbers}; {done.rate:.4g} samples/s{memory}")
     return 0

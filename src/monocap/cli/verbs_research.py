@@ -1,4 +1,4 @@
-"""Verbs for research, their flags and help; `evaluate.py`, `bench.py`, `data.py`, `synth.py` and `train.py` work."""
+"""Verbs for research, their flags and help; `evaluate.py`, `bench.py`, `data.py` and `synth.py` work."""
 
 from __future__ import annotations
 
@@ -254,74 +254,3 @@ def add(app: SubcommandApp) -> None:
         )  # fmt: skip
         plan = ShardPlan(settings, 100 if count is None else count, start, per_shard)
         return verb.render(plan, out, workers, sheet, json)
-
-    @app.command
-    def train(
-        task: tyro.conf.Positional[Literal["prior", "lifter"]],
-        kind: tyro.conf.Positional[Literal["vposer", "tokenizer", "statistics"] | None] = None,
-        /,
-        *,
-        data: Annotated[Path, tyro.conf.arg(metavar="DIR")],
-        out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = Path("out/train"),
-        seen: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
-        start: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
-        steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
-        batch: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
-        learning_rate: Annotated[float | None, tyro.conf.arg(metavar="RATE")] = None,
-        seed: int = 1,
-        arch: Literal["vposer-v2", "vposer-v1"] = "vposer-v2",
-        loss: Literal["shipped", "v1", "v2", "paper"] = "shipped",
-        official_size: tyro.conf.FlagCreatePairsOff[bool] = False,
-        accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-        threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
-        resume: tyro.conf.FlagCreatePairsOff[bool] = False,
-        json: tyro.conf.FlagCreatePairsOff[bool] = False,
-    ) -> int:
-        """Train a network on your own data; needs monocap[train].
-
-        Args:
-            task: prior: what body poses are human; lifter: where a body is in space, from its landmarks in a picture.
-            kind: of prior: vposer (a variational autoencoder), tokenizer (poses as tokens), or statistics (limits, a
-                Gaussian and a mixture; needs no torch).
-            data: for a prior, the folder of pose shards that monocap data corpus wrote; for the lifter, a folder of
-                motion capture files.
-            out: folder for checkpoint, log and weights, made if absent.
-            seen: for the lifter, a folder of what the keypoint network said of renderings (tools/render_keypoints.py).
-            start: for the lifter, weights to go on from.
-            steps: length of the run; by default that of the shipped weights, as are batch and learning rate.
-            batch: poses per step.
-            learning_rate: at its highest.
-            seed: of weights, batches and noise.
-            arch: of VPoser.
-            loss: of VPoser: that of the shipped weights, or as published.
-            official_size: the tokenizer at TokenHMR's size (13 million weights; for a GPU).
-            accelerator: auto takes a GPU where there is one.
-            threads: of the processor.
-            resume: go on from the checkpoint in the folder.
-            json: print a machine-readable summary on standard output.
-        """
-        if task == "lifter":
-            if kind is not None:
-                raise InputError(f"train lifter takes no kind; leave {kind!r} out")
-            from monocap.cli.train import run_lifter
-            from monocap.train.tasks.lifter import LifterOptions
-
-            options = LifterOptions(data, out, seen, start, steps, batch, seed, accelerator, threads, resume)
-            return run_lifter(options, json)
-        if kind is None:
-            raise InputError("train prior needs its kind: vposer, tokenizer or statistics")
-        if kind == "statistics":
-            from monocap.cli.statistics import run
-
-            return run(data, out, seed, json)
-        from monocap.cli.train import run_prior
-        from monocap.train.tasks.prior import PriorOptions
-
-        return run_prior(
-            PriorOptions(
-                kind=kind, data=data, out=out, steps=steps, batch=batch, learning_rate=learning_rate, seed=seed,
-                arch=arch, loss=loss, official_size=official_size, accelerator=accelerator, threads=threads,
-                resume=resume,
-            ),
-            json,
-        )  # fmt: skip

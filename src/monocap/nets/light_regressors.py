@@ -12,6 +12,8 @@ about the camera's axis by the crop's rotation. The camera that a head tells is 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import torch
@@ -24,6 +26,7 @@ from monocap.nets.iterative import IterativeRegressor, MeanBody, mean_body
 from monocap.nets.smpler import LIGHT, SmplerHead, WeakJoints
 
 JOINTS = 22
+DROPOUT = 0.1  # in the first estimate
 MAPS = tuple(CHANNELS)
 
 
@@ -44,24 +47,33 @@ class Head(Protocol):
     def __call__(self, maps: dict[str, Tensor], box: Tensor) -> list[Told]: ...
 
 
+class _Deep(nn.Module):
+    """The global feature: the coarsest map, from which the encoder's own landmarks are read, and a glance at 4²."""
+
+    length = CHANNELS["f2"] * SIZES["f2"] ** 2 + 256
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beside = nn.Linear(CHANNELS["f4"] * SIZES["f4"] ** 2, 256)
+
+    def forward(self, maps: dict[str, Tensor]) -> Tensor:
+        return torch.cat([maps["f2"].flatten(1), torch.relu(self.beside(maps["f4"].flatten(1)))], dim=1)
+
+
 class HmrHead(nn.Module):
-    """HMR's iterative regressor (with ReLU) on what the encoder's own landmarks are read from."""
+    """HMR's iterative regressor, with ReLU and three iterations, told of the box as CLIFF's is."""
 
     needs = ("f16",)
 
-    def __init__(self, mean: MeanBody | None = None, hidden: int = 1024, dropout: float = 0.1) -> None:
+    def __init__(self, mean: MeanBody | None = None) -> None:
         super().__init__()
-        count = CHANNELS["f4"] * SIZES["f4"] ** 2
-        self.beside = nn.Linear(count, 256)
-        deep = CHANNELS["f2"] * SIZES["f2"] ** 2
-        self.regressor = IterativeRegressor(
-            deep + 256, JOINTS, relu=True, dropout=dropout, gain=0.1, box_info=3, hidden=hidden, mean=_start(mean)
+        self.deep = _Deep()
+        self.predictor = IterativeRegressor(
+            _Deep.length, JOINTS, relu=True, dropout=DROPOUT, gain=0.1, box_info=3, mean=_start(mean)
         )
 
     def forward(self, maps: dict[str, Tensor], box: Tensor) -> list[Told]:
-        beside = torch.relu(self.beside(maps["f4"].flatten(1)))
-        given = torch.cat([maps["f2"].flatten(1), beside], dim=1)
-        return [_told(*stage) for stage in self.regressor(given, _scaled(box))]
+        return [_told(*stage) for stage in self.predictor(self.deep(maps), _scaled(box))]
 
 
 class SmplerLight(nn.Module):
@@ -72,13 +84,14 @@ class SmplerLight(nn.Module):
     def __init__(self, mean: MeanBody | None = None) -> None:
         super().__init__()
         start = _start(mean)
+        config = replace(LIGHT, global_feature=_Deep.length, predictor_dropout=DROPOUT, cam=tuple(start.cam.tolist()))
         joints = _LogJoints.of(load_body("open"), JOINTS)
-        self.head = SmplerHead(LIGHT, joints, torch.from_numpy(start.rotmats), torch.from_numpy(start.betas))
-        self.head.predictor.mean_cam.zero_()  # the logarithm of s
+        self.deep = _Deep()
+        self.head = SmplerHead(config, joints, torch.from_numpy(start.rotmats), torch.from_numpy(start.betas))
 
     def forward(self, maps: dict[str, Tensor], box: Tensor) -> list[Told]:
         given = [maps[name] for name in ("f32", "f16", "f8", "f4")]
-        stages = self.head(given, maps["f2"].flatten(1), _scaled(box))
+        stages = self.head(given, self.deep(maps), _scaled(box))
         return [_told(stage.rotmats, stage.betas, stage.cam) for stage in stages]
 
 
@@ -121,6 +134,19 @@ class LightRegressor(nn.Module):
         """Encoder and upper half as published, from the shipped ``blazepose_lite.onnx``."""
         load_published(self.encoder, path)
         self.upper.load_state_dict(self.encoder.upper.state_dict())
+
+    def begin_with(self, state: Mapping[str, Tensor]) -> None:
+        """Upper half, channels' means and first estimate of another network of this file."""
+        own = self.state_dict()
+        for name, value in state.items():
+            for prefix in ("head.predictor.", "head.head.predictor."):
+                if name.startswith(prefix):
+                    rest = name.removeprefix(prefix)
+                    name = next(key for key in own if key.endswith(f"predictor.{rest}"))
+                    break
+            if name in own and own[name].shape == value.shape:
+                own[name] = value
+        self.load_state_dict(own)
 
     @torch.no_grad()
     def settle(self, maps: dict[str, Tensor]) -> None:

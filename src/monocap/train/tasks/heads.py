@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,11 +17,13 @@ from monocap.data.synthetic import OUTSIDE
 from monocap.errors import InputError
 from monocap.geometry.rotations import axis_angle_to_matrix
 from monocap.metrics.joints import pa_mpjpe
-from monocap.nets.light_regressors import HEADS, Told, in_crop, light_regressor, pelvis
+from monocap.nets.light_regressors import HEADS, LightRegressor, Told, in_crop, light_regressor, pelvis
 from monocap.pipeline.outputs import versions
 from monocap.train.body_points import BODY_JOINTS, BodyPoints
 from monocap.train.engine import Progress, Trained, TrainSettings, train
 from monocap.train.feature_cache import Truth, read_features
+from monocap.train.overfit import OVERFIT_LOG
+from monocap.train.settings import RunOptions
 from monocap.train.stepping import Group
 from monocap.types import Array
 
@@ -37,7 +39,8 @@ WEIGHTS = {"joints": 5.0, "skin": 5.0, "points": 1.0, "rotations": 1.0, "betas":
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """``features``: folder that `monocap train features` wrote; ``held``: another, of people held out; ``start``: weights to go on from."""
+    """``features``: folder that `monocap train features` wrote; ``held``: another, of people held out; ``start``:
+    weights to go on from, of the other kind too (then its upper half and first estimate are taken)."""
 
     kind: str
     features: Path
@@ -46,11 +49,12 @@ class HeadOptions:
     start: Path | None = None
     steps: int | None = None
     batch: int | None = None
-    rate: float | None = None
+    learning_rate: float | None = None
     seed: int = 1
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: int | None = None
     resume: bool = False
+    run: RunOptions = field(default_factory=RunOptions)
 
 
 class Batch(NamedTuple):
@@ -95,6 +99,9 @@ class People:
 
 class HeadTask:
     """Crops by the batch, drawn evenly; held-out performers, clothes and rooms for validation."""
+
+    unit = "crops"
+    methods = ("read",)
 
     def __init__(self, kind: str, people: People, held: People, batch: int) -> None:
         self.module = light_regressor(kind)
@@ -174,15 +181,17 @@ class HeadTask:
 
 
 def train_head(options: HeadOptions, progress: Progress | None = None) -> tuple[Path, Trained]:
-    """Train a head and write ``OUT/KIND.safetensors``, encoder included; its path and what was measured.
+    """Train a head and write ``OUT/KIND.safetensors``, encoder included; its path and what was measured (with
+    ``run.overfit``: the path of the losses).
 
     Raises InputError for an unknown kind, a folder without features, a run already in ``out`` without ``resume``.
     """
     if options.kind not in HEADS:
         raise InputError(f"cannot train head {options.kind!r}; expected {' or '.join(HEADS)}")
-    given: dict[str, Any] = {"steps": options.steps, "batch": options.batch, "learning_rate": options.rate}
+    given: dict[str, Any] = {"steps": options.steps, "batch": options.batch, "learning_rate": options.learning_rate}
     given = {name: value for name, value in given.items() if value is not None} | {"threads": options.threads}
     settings = replace(SETTINGS, seed=options.seed, accelerator=options.accelerator, **given)
+    settings = replace(settings, **options.run.given())
     settings = replace(
         settings,
         validate_every=max(1, min(settings.validate_every, settings.steps // 4)),
@@ -191,10 +200,12 @@ def train_head(options: HeadOptions, progress: Progress | None = None) -> tuple[
     torch.manual_seed(options.seed)
     needs = HEADS[options.kind].needs
     people, held = People(options.features, needs), People(options.held, needs)
-    task = HeadTask(options.kind, people, held, settings.batch)
+    task = HeadTask(options.kind, people, held, settings.share)
     if options.start is not None:
-        load_weights(task.module, options.start, options.kind)
+        _begin(task.module, options.start, options.kind)
     done = train(task, settings, options.out, options.resume, progress)
+    if settings.overfit is not None:
+        return options.out / OVERFIT_LOG, done
     words = ["monocap", "train", "head", options.kind, "--features", options.features.name, "--held", options.held.name]
     words += ["--steps", str(settings.steps), "--batch", str(settings.batch), "--seed", str(settings.seed)]
     recipe: dict[str, Any] = {
@@ -207,11 +218,21 @@ def train_head(options: HeadOptions, progress: Progress | None = None) -> tuple[
         "versions": versions() | {"torch": torch.__version__},
     }
     if options.start is not None:
-        recipe["start"] = read_tensors(options.start, options.kind).recipe
+        recipe["start"] = read_tensors(options.start).recipe
     arrays = {name: value.numpy() for name, value in done.state.items()}
     path = options.out / f"{options.kind}.safetensors"
-    write_tensors(path, Tensors(arrays, {"name": options.kind}, recipe), half=True)
+    write_tensors(path, Tensors(arrays, {"name": options.kind}, recipe), True, options.run.piece_bytes)
     return path, done
+
+
+def _begin(module: LightRegressor, path: Path, kind: str) -> None:
+    stored = read_tensors(path)
+    if stored.arch["name"] == kind:
+        load_weights(module, path, kind)
+        return
+    if stored.arch["name"] not in HEADS:
+        raise InputError(f"{path} holds a {stored.arch['name']!r} network; expected {' or '.join(HEADS)}")
+    module.begin_with({name: torch.from_numpy(np.asarray(value)).float() for name, value in stored.arrays.items()})
 
 
 def load_weights(module: torch.nn.Module, path: Path, kind: str) -> None:
