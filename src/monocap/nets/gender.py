@@ -71,9 +71,15 @@ class GenderNet(nn.Module):
         return torch.stack(maps, dim=1)
 
 
-def write_gender_onnx(path: str | os.PathLike[str], module: GenderNet, calibration: Mapping[str, float]) -> None:
-    """The network for the torch-free core: ``image`` (N,3,96,96), ``points`` (N,17,3) → ``female`` (N,); weights are
-    stored in half precision, computing stays in float32; ``calibration`` goes into the metadata.
+def write_gender_onnx(
+    path: str | os.PathLike[str],
+    module: nn.Module,
+    calibration: Mapping[str, float],
+    arch: str = ARCH,
+    side: int = INPUT,
+) -> None:
+    """The network for the torch-free core: ``image`` (N,3,side,side), ``points`` (N,17,3) → ``female`` (N,); weights
+    are stored in half precision, computing stays in float32; ``calibration`` goes into the metadata.
 
     Raises InputError if a number of `CALIBRATION` is missing.
     """
@@ -85,7 +91,7 @@ def write_gender_onnx(path: str | os.PathLike[str], module: GenderNet, calibrati
         from onnx import TensorProto, helper, numpy_helper
     except ImportError as error:  # pragma: no cover - exercised where it is absent
         raise MissingDependencyError("onnx", "train") from error
-    given = torch.rand(2, 3, INPUT, INPUT), torch.rand(2, 17, 3)
+    given = torch.rand(2, 3, side, side), torch.rand(2, 17, 3)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # this exporter needs nothing but torch; torch says that a newer one exists
         plain = Path(folder) / "plain.onnx"
@@ -105,7 +111,7 @@ def write_gender_onnx(path: str | os.PathLike[str], module: GenderNet, calibrati
     rest = list(graph.node)
     del graph.node[:]
     graph.node.extend([*widened, *rest])
-    helper.set_model_props(model, {"arch": ARCH, **{name: repr(float(calibration[name])) for name in CALIBRATION}})
+    helper.set_model_props(model, {"arch": arch, **{name: repr(float(calibration[name])) for name in CALIBRATION}})
     model.producer_name, model.producer_version = "monocap", ""
     onnx.checker.check_model(model, full_check=True)
     with replacing(path) as temporary:

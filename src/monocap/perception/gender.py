@@ -25,14 +25,14 @@ from monocap.types import Array
 
 Said = Literal["female", "male", "neutral"]
 
-INPUT = 96  # px, side of a crop
+INPUT = 96  # px, side of a crop of the ResNet; networks say their own
 SKELETON = "coco17"  # whose points the network is told
 LEAST_FACE = 40.0  # px, height of a face from which the head is looked at, too
 CALIBRATION = ("body", "body_bias", "both_body", "both_head", "both_bias", "threshold")
 """Numbers in the network's metadata: the log-odds that somebody looks female are body · b + body_bias of the body's
 answer b, or both_body · b + both_head · h + both_bias with the head's answer h; below ``threshold`` it is neutral."""
 
-_SEEN = 0.3  # confidence from which a keypoint counts
+SEEN = 0.3  # confidence from which a keypoint counts
 _FRONT = 0.5  # confidence of the nose from which a face is seen
 _FEWEST = 4  # keypoints that show enough of somebody
 _MARGIN = 1.3  # side of the body's square over the longer side of its keypoints' box
@@ -74,7 +74,7 @@ def coco_points(keypoints: Array, skeleton: str) -> Array:
 def body_square(points: Array) -> Roi | None:
     """The square around somebody with COCO's ``points`` (17,3), torso upright; None where too little is seen."""
     points = np.asarray(points, float)
-    seen = points[:, 2] > _SEEN
+    seen = points[:, 2] > SEEN
     if seen.sum() < _FEWEST:
         return None
     turn = 0.0
@@ -92,7 +92,7 @@ def head_square(points: Array) -> tuple[Roi, float] | None:
     """The square around the head and the height of the face, px; None where no face is turned to the camera."""
     points = np.asarray(points, float)
     nose, left, right = points[[_NOSE, _LEFT_EAR, _RIGHT_EAR]]
-    if nose[2] < _FRONT or max(left[2], right[2]) <= _SEEN:
+    if nose[2] < _FRONT or max(left[2], right[2]) <= SEEN:
         return None
     ears = (left + right)[:2] / 2
     # A face is about as high as 1.25 times the way from ear to ear, which is seen from ahead, and 1.6 times that from
@@ -101,16 +101,19 @@ def head_square(points: Array) -> tuple[Roi, float] | None:
     if face * _HEAD < _SMALLEST:
         return None
     turn = 0.0
-    if (points[_SHOULDERS, 2] > _SEEN).all():
+    if (points[_SHOULDERS, 2] > SEEN).all():
         turn = upright(ears - _mean(points, _SHOULDERS))
     return Roi((ears + nose[:2]) / 2, _HEAD * face, turn), face
 
 
 def told_points(points: Array, square: Roi) -> Array:
-    """(17,3) what the network is told: COCO's ``points`` (17,3), −1…1 across the square, and confidence."""
-    unit = transform_points(square.matrix(INPUT), np.asarray(points, float)[:, :2])
+    """(17,3) what the network is told: COCO's ``points`` (17,3), −1…1 across the square, and confidence; zero where
+    they are not seen."""
+    points = np.asarray(points, float)
+    unit = transform_points(square.matrix(INPUT), points[:, :2])
     unit = np.clip((2 * unit + 1) / INPUT - 1, -4.0, 4.0)
-    return np.column_stack([unit, np.clip(points[:, 2], 0.0, 1.0)]).astype(np.float32)
+    told = np.column_stack([unit, np.clip(points[:, 2], 0.0, 1.0)])
+    return np.where(points[:, 2:] > SEEN, told, 0.0).astype(np.float32)
 
 
 class GenderNetwork:
@@ -122,6 +125,7 @@ class GenderNetwork:
     def __init__(self, path: Path | None = None, threads: int | None = None) -> None:
         self._session = session("gender", threads) if path is None else open_network(path, threads)
         self.calibration = _calibration(self._session, path)
+        self.side = int(self._session.get_inputs()[0].shape[-1])
 
     def estimate(self, image: Array, keypoints: Array, skeleton: str = "blazepose33") -> GenderEstimate:
         """How somebody in ``image`` (H,W,3) uint8 RGB with ``keypoints`` (N,3) of ``skeleton``, px and confidence,
@@ -138,12 +142,12 @@ class GenderNetwork:
         head = head_square(points)
         if head is not None and head[1] >= LEAST_FACE:
             looks.append(head[0])
-        crops = np.stack([warp(image, look.matrix(INPUT), INPUT, INPUT) for look in looks])
+        crops = np.stack([warp(image, look.matrix(self.side), self.side, self.side) for look in looks])
         answers = self.run(crops, np.stack([told_points(points, look) for look in looks]))
         return self.judge(float(answers[0]), float(answers[1]) if len(looks) > 1 else None)
 
     def run(self, crops: Array, points: Array) -> Array:
-        """(N,) answers, not calibrated, on crops (N,96,96,3) uint8 RGB and what is told of them (N,17,3)."""
+        """(N,) answers, not calibrated, on crops (N,side,side,3) uint8 RGB and what is told of them (N,17,3)."""
         image = np.ascontiguousarray(np.moveaxis(crops, -1, 1), np.float32) / 255
         found = self._session.run(["female"], {"image": image, "points": np.asarray(points, np.float32)})
         return np.asarray(found[0], np.float64)
@@ -186,5 +190,5 @@ def _calibration(network: onnxruntime.InferenceSession, path: Path | None) -> di
 
 
 def _mean(points: Array, rows: Array) -> Array:
-    weights = np.maximum(points[rows, 2], 1e-6) * (points[rows, 2] > _SEEN) + 1e-9
+    weights = np.maximum(points[rows, 2], 1e-6) * (points[rows, 2] > SEEN) + 1e-9
     return weights @ points[rows, :2] / weights.sum()

@@ -60,12 +60,17 @@ class GenderCrops:
     @property
     def target(self) -> Array:
         """(N,) 1 female, 0 male, 0.5 a child, NaN: left out, since look and shape disagree, or neither says it."""
-        female, male, _, child = (self.look == k for k in range(len(LOOKS)))
-        out = np.full(len(self), np.nan)
-        out[female & (self.axis < 0)] = 1.0
-        out[male & (self.axis > 0)] = 0.0
-        out[child] = 0.5
-        return out
+        return clear_target(self.look, self.axis)
+
+
+def clear_target(look: Array, axis: Array) -> Array:
+    """(N,) 1 female, 0 male, 0.5 a child, NaN the others, of looks (number in `LOOKS`) and `shape_axis`."""
+    female, male, _, child = (look == k for k in range(len(LOOKS)))
+    out = np.full(len(look), np.nan)
+    out[female & (axis < 0)] = 1.0
+    out[male & (axis > 0)] = 0.0
+    out[child] = 0.5
+    return out
 
 
 def shape_axis(body: BodyModel, betas: Array) -> Array:

@@ -15,7 +15,6 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,15 +25,14 @@ from monocap.perception.gender import INPUT, LEAST_FACE, SKELETON, GenderNetwork
 from monocap.pipeline.outputs import versions
 from monocap.skeletons import get
 from monocap.train.engine import Progress, Trained, TrainSettings, train
+from monocap.train.gender_calibration import THRESHOLD, logistic, right, summary
 from monocap.train.gender_crops import KEPT, MARGIN, GenderCrops, read_crops, write_crops
 from monocap.types import Array
 
 SETTINGS = TrainSettings(
     steps=1500, batch=48, learning_rate=2e-3, weight_decay=5e-2, warmup=60, average=0.99, validate_every=100
 )
-THRESHOLD = 0.9  # the classifier that SMPLify-X was released with accepts what is surer than this
 CHILD = 0.5  # weight of children, who are to be neutral
-_RIDGE = 1e-3  # of the calibration
 _FLIP = np.array(get(SKELETON).flip)
 _Pair = tuple[Tensor, Tensor, Tensor, Tensor]  # image, points, target, weight
 
@@ -80,8 +78,8 @@ class GenderTask:
         said = module(image, points)
         each = functional.binary_cross_entropy_with_logits(said, target, reduction="none") * weight
         clear = target != 0.5
-        right = ((said > 0) == (target > 0.5))[clear].float().mean()
-        return each.mean(), {"right": right.detach()}
+        correct = ((said > 0) == (target > 0.5))[clear].float().mean()
+        return each.mean(), {"right": correct.detach()}
 
     def validate(self, module: torch.nn.Module) -> dict[str, float]:
         answers = torch.from_numpy(self.answers(module, self._held))
@@ -180,28 +178,14 @@ def calibrated(crops: GenderCrops, answers: Array) -> dict[str, float]:
     target = crops.target
     rows, body, _ = pairs(crops, answers)
     known = np.isfinite(target[rows])
-    alone = _logistic(body[known, None], target[rows][known], np.array([1.0]))
+    alone = logistic(body[known, None], target[rows][known], np.array([1.0]))
     # smaller faces as well: few are large, and how much a head is worth besides a body changes little
     smaller = replace(crops, face=np.where(crops.face > 0, LEAST_FACE, 0.0))
     rows, body, head = pairs(smaller, answers)
     known = np.isfinite(target[rows]) & np.isfinite(head)
-    both = _logistic(np.column_stack([body, head])[known], target[rows][known], np.array([0.5, 0.5]))
+    both = logistic(np.column_stack([body, head])[known], target[rows][known], np.array([0.5, 0.5]))
     names = ("body", "body_bias", "both_body", "both_head", "both_bias")
     return dict(zip(names, (*alone, *both), strict=True)) | {"threshold": THRESHOLD}
-
-
-def _logistic(x: Array, target: Array, prior: Array) -> Array:
-    """Weights (k,) ≥ 0 and bias of a logistic regression of (n,k), drawn to ``prior`` where there is little data."""
-    prior = np.append(prior, 0.0)
-    if not len(target):
-        return prior
-
-    def loss(w: Array) -> float:
-        odds = x @ w[:-1] + w[-1]
-        return float((np.logaddexp(0, odds) - target * odds).mean() + _RIDGE * ((w - prior) ** 2).sum())
-
-    found = minimize(loss, prior, method="L-BFGS-B", bounds=[(0, None)] * x.shape[1] + [(None, None)])
-    return np.asarray(found.x)
 
 
 def judged(network: GenderNetwork, crops: GenderCrops) -> dict[str, Any]:
@@ -213,33 +197,12 @@ def judged(network: GenderNetwork, crops: GenderCrops) -> dict[str, Any]:
     p = np.array([one.probability for one in said])
     alone = np.array([network.judge(b).probability for b in body])
     clear, face = np.isin(target, (0.0, 1.0)), ~np.isnan(head)
-    sure = np.maximum(p, 1 - p)
-    out: dict[str, Any] = {"people": int(clear.sum()), "right": _right(p, target, clear)}
+    out: dict[str, Any] = {}
     out["with_face"] = {
-        "people": int((clear & face).sum()), "right": _right(p, target, clear & face),
-        "body_only": _right(alone, target, clear & face),
+        "people": int((clear & face).sum()), "right": right(p, target, clear & face),
+        "body_only": right(alone, target, clear & face),
     }  # fmt: skip
-    child, correct = target == 0.5, (p > 0.5) == (target > 0.5)
-    out["accepted"] = {
-        f"{limit:.2f}": {
-            "share": _mean(sure[clear] >= limit),
-            "right": _right(p, target, clear & (sure >= limit)),
-            "children_neutral": _mean(sure[child] < limit),
-        }
-        for limit in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-    }
-    bins = np.digitize(sure, (0.6, 0.7, 0.8, 0.9, 0.95))
-    parts = [clear & (bins == k) for k in range(6)]
-    out["calibration"] = [[int(part.sum()), _mean(sure[part]), _mean(correct[part])] for part in parts if part.any()]
-    return out
-
-
-def _right(p: Array, target: Array, those: Array) -> float | None:
-    return _mean(((p > 0.5) == (target > 0.5))[those])
-
-
-def _mean(values: Array) -> float | None:
-    return round(float(values.mean()), 3) if len(values) else None
+    return out | summary(p, target)
 
 
 # ------------------------------------------------------------------ all of it
