@@ -1,7 +1,7 @@
-"""A run of the engine in processes of its own: ``engine_run.py OUT SETTINGS.json [whole] [kill=STEP]``.
+"""A run of the engine in processes of its own: ``engine_run.py OUT SETTINGS.json [whole] [method] [kill=STEP]``.
 
 A small network of pictures with a frozen batch norm, dropout where asked for, and a batch that is the same however it
-is cut: whole draws both halves of it at once.
+is cut: whole draws both halves of it at once. With method the loss calls a method of the network instead of it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ from monocap.train.stepping import batch_seed
 SIZE = 8  # samples drawn at once
 
 
+class Network(torch.nn.Sequential):
+    def read(self, pictures: torch.Tensor) -> torch.Tensor:
+        return self(pictures)
+
+
 class Pictures:
     """Noise in, noise out: nothing to learn, all gradients different."""
 
@@ -32,8 +37,9 @@ class Pictures:
         norm.requires_grad_(False)
         torch.nn.init.uniform_(norm.running_mean)  # type: ignore[arg-type]
         layers = [torch.nn.Conv2d(3, 8, 3), norm, torch.nn.ReLU(), torch.nn.Dropout(dropout), torch.nn.Flatten()]
-        self.module = torch.nn.Sequential(*layers, torch.nn.Linear(288, 4))
+        self.module = Network(*layers, torch.nn.Linear(288, 4))
         self.steps, self.kill_at = 0, -1
+        self.methods: tuple[str, ...] = ()
         self._seed, self._whole, self._scale = seed, whole, scale
 
     def batch(self, generator: torch.Generator, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,7 +53,8 @@ class Pictures:
         if self.steps == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         self.steps += 1
-        error = self._scale * ((module(batch[0]) - batch[1]) ** 2).mean()
+        out = module.read(batch[0]) if self.methods else module(batch[0])
+        error = self._scale * ((out - batch[1]) ** 2).mean()
         return error, {"error": error}
 
     def validate(self, module: torch.nn.Module) -> dict[str, float]:
@@ -63,6 +70,7 @@ def run(out: Path, given: dict[str, Any], words: list[str]) -> Trained:
     options = {name: given.pop(name) for name in ("dropout", "scale") if name in given}
     settings = TrainSettings(**given, accelerator="cpu", threads=1)
     task = Pictures(settings.seed, "whole" in words, **options)
+    task.methods = ("read",) if "method" in words else ()
     for word in words:
         if word.startswith("kill="):
             task.kill_at = int(word[5:])

@@ -55,7 +55,7 @@ def equal(one: Any, other: Any) -> bool:
 
 def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
     given = {"steps": 3, "clip": None, "average": 0.9}
-    assert finish(start(tmp_path / "two", given | {"devices": 2})) == 0
+    assert finish(start(tmp_path / "two", given | {"devices": 2}, "method")) == 0
     run(tmp_path / "whole", dict(given), ["whole"])
     run(tmp_path / "pieces", given | {"accumulate": 2}, [])
     whole = result(tmp_path / "whole")

@@ -140,7 +140,8 @@ class _Run:
         self._progress = progress if self._first else None
         self._rate_name = f"{getattr(stepper.task, 'unit', 'samples')}_per_second"
         self._best: dict[str, Any] | None = None
-        self._stepped, self._stepping = 0, 0.0  # steps of this call and their seconds, validation left out
+        # steps and their seconds, validation left out: since the last validation, and of this call
+        self._now, self._all = [0.0, 0.0], [0.0, 0.0]
 
     def go(self, saved: dict[str, Any] | None) -> Trained:
         settings, stepper = self._settings, self._stepper
@@ -156,7 +157,7 @@ class _Run:
             loss, parts = self._timed(step)
             done = step + 1
             last = done == settings.steps
-            quick = {"loss": loss, self._rate_name: self._rate}
+            quick = {"loss": loss, self._rate_name: self._rate(self._now)}
             if self._progress is not None and (done % settings.validate_every and not last):
                 self._progress(done, settings.steps, quick)
             if events is not None and done % _TOLD_EVERY == 0:
@@ -166,7 +167,8 @@ class _Run:
             metrics = self._validated(done)
             seconds = before + time.monotonic() - start
             named = {"loss": loss, **{name: float(part) for name, part in parts.items()}, **metrics}
-            named |= {self._rate_name: self._rate}
+            named |= {self._rate_name: self._rate(self._now)}
+            self._now = [0.0, 0.0]
             if (memory := peak_memory(self._fabric.device)) is not None:
                 named["memory_mb"] = round(memory, 1)
             log.write(done, settings.learning_rate * settings.rate(step), seconds, named)
@@ -178,7 +180,7 @@ class _Run:
         if events is not None:
             events.close()
         best = self._best or {"state": {}, "step": 0, "metrics": {}}  # empty in the processes that end now
-        return Trained(best["state"], best["step"], best["metrics"], seconds, self._rate, self._peak)
+        return Trained(best["state"], best["step"], best["metrics"], seconds, self._rate(self._all), self._peak)
 
     def overfit(self) -> Trained:
         settings, start = self._settings, time.monotonic()
@@ -192,9 +194,8 @@ class _Run:
         metrics = {"loss_before": fall.before, "loss_after": fall.after}
         return Trained(state, settings.steps, metrics, time.monotonic() - start, memory_mb=self._peak)
 
-    @property
-    def _rate(self) -> float:
-        return self._stepped * self._settings.batch / max(self._stepping, 1e-9)
+    def _rate(self, counted: list[float]) -> float:
+        return counted[0] * self._settings.batch / max(counted[1], 1e-9)
 
     @property
     def _peak(self) -> float | None:
@@ -202,9 +203,10 @@ class _Run:
 
     def _timed(self, step: int) -> tuple[float, dict[str, Tensor]]:
         start = time.monotonic()
-        loss = self._stepper.step(step, step / self._settings.steps)
-        self._stepped, self._stepping = self._stepped + 1, self._stepping + time.monotonic() - start
-        return loss
+        lost = self._stepper.step(step, step / self._settings.steps)
+        for counted in (self._now, self._all):
+            counted[0], counted[1] = counted[0] + 1, counted[1] + time.monotonic() - start
+        return lost
 
     def _validated(self, done: int) -> dict[str, float]:
         """What the task measures; the weights are kept if they are the best so far."""
