@@ -9,8 +9,9 @@ import pytest
 
 from monocap.errors import InputError
 from monocap.perception import BlazePose, PeopleDetector, find_people_keypoints
-from monocap.perception.hands import HandFollower, HandNetwork, aim, region_of
-from monocap.perception.parts import PartsFinder
+from monocap.perception.hands import HandFollower, HandNetwork, HandResult, aim, region_of
+from monocap.perception.parts import PartsFinder, bridged, no_parts
+from monocap.perception.roi import Roi
 from monocap.skeletons import get
 from monocap.types import ARKIT, Keypoints
 
@@ -66,13 +67,123 @@ def test_hands_and_a_laughing_face(
 
 
 def test_sides_are_the_wrists(picture: Pictures, detector: PeopleDetector, lite: BlazePose) -> None:
-    """Where the body's sides are exchanged, so are the hands: the network has no say in it."""
+    """Where the body's sides are exchanged, so are the hands; the network, which sees the other hand, is not asked
+    where they are, but its depth is turned round: the palm that was seen is the back of the other hand."""
     image = picture("yoga.jpg")
     body = person(image, detector, lite).points2d
     network = HandNetwork(1)
     straight = HandFollower(network).step(image, body)
     exchanged = HandFollower(network).step(image, body[np.array(BODY.flip)])
-    np.testing.assert_allclose(exchanged[::-1, :, :2], straight[..., :2], atol=1e-3)
+    size = np.ptp(straight[..., :2], axis=1).max()
+    for mine, others in zip(straight, exchanged[::-1], strict=True):
+        assert np.linalg.norm(mine[:, :2] - others[:, :2], axis=1).mean() < 0.05 * size
+        assert np.corrcoef(mine[:, 5], others[:, 5])[0, 1] < -0.7
+
+
+class Scripted:
+    """A hand network that says what it was told, look by look, and remembers where it looked."""
+
+    def __init__(self, *answers: tuple[float, float, tuple[float, float]]) -> None:
+        self.answers, self.regions = list(answers), []
+
+    def estimate(self, image_rgb: np.ndarray, roi: Roi) -> HandResult:
+        score, right, root = self.answers[min(len(self.regions), len(self.answers) - 1)]
+        self.regions.append(roi)
+        points = np.zeros((21, 6), np.float32)
+        points[:, :2] = root + np.linspace(0, 60, 21)[:, None] * [0.1, -1.0]
+        points[:, 2], points[:, 5] = score, np.linspace(-0.05, 0.05, 21)
+        return HandResult(points, score, right, roi, region_of(points))
+
+
+def raised_right_hand(left_wrist: tuple[float, float, float] = (0, 0, 0)) -> np.ndarray:
+    """Keypoints in which the right wrist is at (200, 200), the left one unseen unless it is given."""
+    body = np.zeros((33, 3))
+    for name, at in {"elbow": (200, 300), "wrist": (200, 200), "index": (205, 165), "pinky": (195, 165)}.items():
+        body[BODY.index(f"right_{name}")] = (*at, 0.9)
+    body[BODY.index("left_wrist")] = left_wrist
+    return body
+
+
+BLANK = np.zeros((400, 400, 3), np.uint8)
+
+
+def test_a_hand_taken_for_the_other_one_is_looked_at_again_and_then_seen_from_behind() -> None:
+    agreed = Scripted((0.9, 0.9, (200, 200)))
+    follower = HandFollower(agreed)  # type: ignore[arg-type]
+    found = follower.step(BLANK, raised_right_hand())[1]
+    assert len(agreed.regions) == 2
+    assert found[-1, 5] > 0
+    doubted = Scripted((0.9, 0.1, (200, 200)), (0.9, 0.1, (200, 200)), (0.8, 0.9, (200, 200)))
+    found = HandFollower(doubted).step(BLANK, raised_right_hand())[1]  # type: ignore[arg-type]
+    assert len(doubted.regions) == 3
+    assert doubted.regions[2].size < doubted.regions[1].size
+    assert found[0, 2] == pytest.approx(0.8), "the look that agrees is believed"
+    assert found[-1, 5] > 0
+    stubborn = Scripted((0.9, 0.1, (200, 200)))
+    follower = HandFollower(stubborn)  # type: ignore[arg-type]
+    found = follower.step(BLANK, raised_right_hand())[1]
+    assert found[-1, 5] < 0, "the same outline from behind"
+    looks = len(stubborn.regions)
+    follower.step(BLANK, raised_right_hand())
+    assert len(stubborn.regions) == looks + 1, "more looks are in vain"
+
+
+def test_a_hand_on_the_other_wrist_is_not_this_ones() -> None:
+    far = Scripted((0.9, 0.9, (225, 200)))
+    assert HandFollower(far).step(BLANK, raised_right_hand())[1].any()  # type: ignore[arg-type]
+    assert not HandFollower(far).step(BLANK, raised_right_hand((230, 200, 0.9)))[1].any()  # type: ignore[arg-type]
+
+
+def test_points_beyond_the_edge_and_hands_outside_of_the_picture(picture: Pictures, lite: BlazePose) -> None:
+    image = picture("yoga.jpg")
+    network = HandNetwork(1)
+    points = network.estimate(image, Roi(np.array([0.0, 300.0]), 200.0)).points
+    outside = points[:, 0] < -0.5
+    assert outside.any()
+    assert not outside.all()
+    assert points[outside, 2].max() < 0.5 * points[~outside, 2].min()
+    nobody = Scripted((0.9, 0.9, (200, 200)))
+    assert not HandFollower(nobody).step(BLANK[:150], raised_right_hand()).any()  # type: ignore[arg-type]
+    assert not nobody.regions, "what lies outside is not looked for"
+
+
+def test_in_a_hurry_hands_and_face_take_turns(
+    picture: Pictures, detector: PeopleDetector, lite: BlazePose, finder: PartsFinder
+) -> None:
+    image = picture("yoga.jpg")
+    body = person(image, detector, lite)
+    finder.forget(every=2)
+    seen = [finder.step(image, {0: body})[0] for _ in range(3)]
+    assert [(bool(one.hands.any()), bool(one.face.any())) for one in seen] == [
+        (True, True),
+        (False, True),
+        (True, False),
+    ]
+    finder.restore(finder.state())
+    later = finder.step(image, {0: body})[0]
+    assert later.face.any(), "the turn is kept"
+    assert not later.hands.any()
+    newcomer = finder.step(image, {0: body, 1: body})[1]
+    assert newcomer.hands.any(), "newcomers are looked at at once"
+    assert newcomer.face.any()
+
+
+def test_gaps_between_looks_are_bridged_and_no_others() -> None:
+    parts = no_parts(9)
+    for t in (0, 2, 5, 7):
+        parts.hands[t, 0, :, :2], parts.hands[t, 0, :, 2] = 10 * t, 0.8
+        parts.face[t, :, 2], parts.shapes[t] = 0.9, 0.1 * t
+    valid = np.ones(9, bool)
+    valid[6] = False
+    filled = bridged(parts, valid, 2)
+    assert filled.hands[1, 0, :, :2] == pytest.approx(10)
+    assert filled.hands[1, 0, :, 2] == pytest.approx(0.4), "half as sure as what was seen"
+    assert filled.shapes[1] == pytest.approx(0.1)
+    for t in (3, 4, 6, 8):
+        assert not filled.hands[t].any()
+        assert not filled.face[t].any()
+    assert not filled.hands[:, 1].any()
+    np.testing.assert_array_equal(bridged(parts, valid, 1).hands, parts.hands)
 
 
 def test_nothing_in_an_empty_picture(

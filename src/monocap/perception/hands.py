@@ -38,6 +38,7 @@ _FAR = 1.3  # of that distance: a root farther from the body's wrist is somebody
 _SAME = 0.6  # of it: two hands whose points are nearer are one hand seen twice
 _UNSURE = 0.15  # confidence of the body's wrist below which no hand is looked for
 _OFTEN, _RETRY = 6, 3  # a hand that was not found is looked for again in so many frames, then in every third
+_OUTSIDE = 0.3  # confidence of points beyond the picture's edge, which nobody sees, over that of the others
 _SMALLEST = 8.0  # px from wrist to middle knuckle; less shows no fingers
 
 
@@ -79,7 +80,8 @@ class HandNetwork:
         c, s = np.cos(roi.rotation), np.sin(roi.rotation)
         metres = world.reshape(HAND_POINTS, 3) @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
         score = float(presence.item())
-        points = np.column_stack([points2d, np.full(HAND_POINTS, score), metres - metres.mean(axis=0)])
+        sure = score * np.where(_inside(image, points2d), 1.0, _OUTSIDE)
+        points = np.column_stack([points2d, sure, metres - metres.mean(axis=0)])
         return HandResult(points.astype(np.float32), score, float(right.item()), roi, region_of(points2d))
 
 
@@ -168,7 +170,7 @@ class HandFollower:
         for side in ("left", "right"):
             aimed = aim(body, side)
             waits = self._away[side] > _OFTEN and self._away[side] % _RETRY > 0
-            if aimed is None or waits or not _inside(image_rgb, aimed):
+            if aimed is None or waits or not _inside(image_rgb, aimed.roi.center):
                 continue
             one = self._followed(image_rgb, side, aimed) or self._searched(image_rgb, side, aimed)
             if one is not None:
@@ -257,9 +259,9 @@ def _keep_apart(found: dict[str, _Found]) -> None:
         del found[min(found, key=lambda side: (not found[side].behind, -_off(found[side].result, found[side].aim)))]
 
 
-def _inside(image: Array, aimed: _Aim) -> bool:
-    """The middle of the hand is in the picture, as far as the body knows."""
-    return bool((aimed.roi.center >= 0).all() and (aimed.roi.center < image.shape[1::-1]).all())
+def _inside(image: Array, points: Array) -> NDArray[np.bool_]:
+    """Whether ``points`` (…,2) px are in the picture."""
+    return np.asarray(((points > -0.5) & (points < np.array(image.shape[1::-1]) - 0.5)).all(axis=-1))
 
 
 def _off(result: HandResult, aimed: _Aim) -> float:
