@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -16,6 +15,7 @@ from toy_regressor import write_toy
 from monocap.cli import main
 from monocap.data.crop_families import crop_family
 from monocap.errors import AssetError, InputError
+from monocap.media import read_picture
 from monocap.media.writers import VideoWriter
 from monocap.perception.regressor import body_square
 from monocap.pipeline.cast import cast_of
@@ -72,11 +72,11 @@ def test_regress_writes_what_capture_writes(
 @pytest.mark.slow
 def test_a_video_is_regressed_and_refined(shared: Callable[[str], Path], toy: Path, tmp_path: Path) -> None:
     """Six frames of one picture: tracked, one shape; with capture's fit the guess is a start and the keypoints win."""
-    image = cv2.imread(str(shared("media/messi5.jpg")))[..., ::-1]
+    image = read_picture(shared("media/messi5.jpg")).image
     video = tmp_path / "still.mp4"
     with VideoWriter(video, 25.0, (image.shape[1], image.shape[0])) as writer:
         for frame in range(6):
-            writer.write(np.ascontiguousarray(image), frame / 25)
+            writer.write(image, frame / 25)
     engine = ["--weights", str(toy), "--no-overlay", "--people", "largest", "--preset", "fast", "--formats", "npz"]
     assert main(["regress", str(video), "-o", str(tmp_path / "said"), *engine]) == 0
     assert main(["capture", str(video), "-o", str(tmp_path / "both"), "--engine", "hmr", *engine]) == 0
