@@ -15,6 +15,8 @@ pytest.importorskip("lightning_fabric", reason="the training loop is Lightning F
 from monocap.bodies import load_body  # noqa: E402
 from monocap.errors import InputError  # noqa: E402
 from monocap.geometry.rotations import matrix_to_axis_angle  # noqa: E402
+from monocap.nets.pose_discriminator import PoseDiscriminator  # noqa: E402
+from monocap.nets.vibe import MotionDiscriminator  # noqa: E402
 from monocap.priors import PoseLimits  # noqa: E402
 from monocap.train.adversarial import Adversary, RealPoses, discriminator_loss, joined, network_loss  # noqa: E402
 
@@ -69,6 +71,20 @@ class Poser(torch.nn.Module):
     def forward(self, noise: Any) -> tuple[Any, Any]:
         out = self.layer(noise)
         return out[:, :198].reshape(-1, 22, 3, 3), out[:, 198:]
+
+
+def test_real_discriminators_fit() -> None:
+    """HMR's of poses, VIBE's of motions."""
+    poses = Adversary(PoseDiscriminator(21))
+    scores = poses((torch.randn(3, 21, 3, 3), torch.randn(3, 10)), (torch.randn(2, 21, 3, 3), torch.randn(2, 10)))
+    assert (scores.real.shape, scores.fake.shape) == ((3, 23), (2, 23))
+    motions = Adversary(MotionDiscriminator().eval())
+    fake = torch.randn(2, 5, 69, requires_grad=True)
+    scores = motions((torch.randn(3, 5, 69),), (fake,))
+    assert scores.network.shape == (2, 1)
+    scores.losses(0.5)["adversarial"].backward()
+    assert float(fake.grad.abs().sum()) > 0
+    assert all(value.grad is None for value in motions.parameters())
 
 
 def test_one_optimiser_is_two_in_turn() -> None:

@@ -19,9 +19,11 @@ from small_people import SETTINGS, write_coco, write_synthetic  # noqa: E402
 from monocap import nets  # noqa: E402
 from monocap.assets.tensors import read_tensors  # noqa: E402
 from monocap.errors import InputError  # noqa: E402
+from monocap.nets.iterative import BodyOutput  # noqa: E402
 from monocap.train.engine import LOG, train  # noqa: E402
 from monocap.train.engine import TrainSettings as Settings  # noqa: E402
 from monocap.train.settings import RunOptions  # noqa: E402
+from monocap.train.supervision import collate  # noqa: E402
 from monocap.train.tasks.pictures import PicturesOptions, build_task, train_pictures  # noqa: E402
 
 RUN = Settings(steps=4, batch=4, learning_rate=1e-3, warmup=1, validate_every=2, average=0.9, accelerator="cpu",
@@ -136,6 +138,58 @@ def test_rendered_on_the_way(synthetic: Path, tmp_path: Path) -> None:
     path, done = train_pictures(chosen)
     assert path.is_file()
     assert np.isfinite(list(done.metrics.values())).all()
+
+
+class Knowing(torch.nn.Module):
+    """Answers with the truth of the people that a task is validated on."""
+
+    def __init__(self, task: Any) -> None:
+        super().__init__()
+        self.anything = torch.nn.Parameter(torch.zeros(1))
+        targets = collate(task._held, [0] * len(task._held)).targets
+        depth = torch.full((len(targets.size),), 3.0)
+        cam = torch.stack([2 * targets.focal / (targets.size * depth), 0 * depth, 0 * depth], dim=1)
+        self.told = BodyOutput(targets.rotmats, targets.betas, cam)
+
+    def forward(self, images: Any, place: Any) -> Any:
+        assert len(images) == len(self.told.betas)
+        return [self.told], None
+
+
+def test_truth_is_measured_as_right(synthetic: Path, tmp_path: Path) -> None:
+    """What remains are the betas beyond the tenth, which networks do not tell."""
+    task = build_task(options(tmp_path, f"synth:{synthetic}", held=synthetic), 2)
+    knowing = Knowing(task)
+    measured = task.validate(knowing)
+    assert measured["pa_mpjpe_mm"] < 8
+    assert measured["mpjpe_mm"] < 12
+    assert measured["pve_mm"] < 15
+    turned = torch.eye(3).expand(len(knowing.told.rotmats), 3, 3).clone()
+    turned[:, [0, 2], [0, 2]] = -1.0  # half a turn about the upright axis
+    rotmats = knowing.told.rotmats.clone()
+    rotmats[:, 0] = rotmats[:, 0] @ turned
+    knowing.told = knowing.told._replace(rotmats=rotmats)
+    wrong = task.validate(knowing)
+    assert wrong["pa_mpjpe_mm"] == pytest.approx(measured["pa_mpjpe_mm"], abs=0.1)
+    assert wrong["mpjpe_mm"] > 100
+    assert wrong["pve_mm"] > 100
+
+
+def test_16_bits(synthetic: Path, tmp_path: Path) -> None:
+    run = RunOptions(precision="bf16-mixed")
+    chosen = options(tmp_path, f"synth:{synthetic}", adversary="priors", steps=2, batch=2, model="cliff-small", run=run)
+    assert np.isfinite(list(train_pictures(chosen)[1].metrics.values())).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["hmr-resnet50", "hmr-resnet50v2", "cliff-resnet50", "hmr-light", "smpler-light",
+                                   "smpler-w32"])  # fmt: skip
+def test_networks_of_the_registry_are_trained(synthetic: Path, tmp_path: Path, model: str) -> None:
+    if model not in nets.names():
+        pytest.skip(f"{model} is not in the registry")
+    path, done = train_pictures(options(tmp_path, f"synth:{synthetic}", steps=1, batch=2, model=model))
+    assert np.isfinite(list(done.metrics.values())).all()
+    assert read_tensors(path).arch["name"] == model
 
 
 def test_what_cannot_be_is_refused(synthetic: Path, coco: Path, tmp_path: Path) -> None:

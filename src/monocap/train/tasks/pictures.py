@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from monocap import nets
+from monocap.assets.manifest import locate
 from monocap.assets.tensors import Tensors, read_tensors, write_tensors
 from monocap.bodies import BodyModel, load_body
 from monocap.data.augmentation import Change
@@ -23,6 +24,7 @@ from monocap.data.synthetic import read_synthetic
 from monocap.errors import InputError
 from monocap.geometry.cameras import box_info
 from monocap.metrics import mpjpe, mve, pa_mpjpe
+from monocap.nets.backbones.light import load_published
 from monocap.nets.light_regressors import LightRegressor
 from monocap.nets.pose_discriminator import PoseDiscriminator
 from monocap.nets.registry import from_tensors, to_tensors
@@ -42,6 +44,7 @@ SETTINGS = TrainSettings(
 )
 HELD = 64  # people that validation looks at
 _SKIN = 256  # vertices of the vertex term
+_SETTLED = 32  # people over whose feature maps the light networks' means are taken
 _LOSSES = (("hmr-resnet50v2", "hmr"), ("hmr-light", "cliff"), ("hmr", "spin"), ("cliff", "cliff"), ("vibe", "vibe"),
            ("smpler-light", "cliff"), ("smpler", "smpler"), ("tokenhmr", "hmr2"), ("hmr2", "hmr2"))  # fmt: skip
 _ENCODERS = ("encoder", "backbone")
@@ -300,6 +303,8 @@ def build_task(options: PicturesOptions, count: int) -> PicturesTask:
         else:
             real = RealPoses.of_corpus(Path(options.adversary), body, below)
         adversary = Adversary(PoseDiscriminator(below))
+    if isinstance(network, LightRegressor) and options.init is None:
+        _begin_light(network, batches)
     module = Regression(network, adversary, options.shrink)
     return PicturesTask(module, batches, held, losses, real, options.encoder_rate, options.workers, body)
 
@@ -319,6 +324,14 @@ def _network(options: PicturesOptions) -> nn.Module:
             if hasattr(network, name):
                 getattr(network, name).requires_grad_(False)
     return network
+
+
+def _begin_light(network: LightRegressor, batches: PeopleBatches) -> None:
+    """The encoder as it was published, and its maps brought to mean 0 and deviation 1 over some of the people."""
+    load_published(network.encoder, locate("blazepose_lite"))
+    few = PeopleBatches(replace(batches.plan, count=_SETTLED)).make(0)
+    with torch.no_grad():
+        network.settle(network.encoder(normalised(few.images, crop_family(batches.plan.family))))
 
 
 def _fill(network: nn.Module, path: Path) -> None:
