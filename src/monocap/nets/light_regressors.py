@@ -14,28 +14,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from monocap.bodies import load_body
 from monocap.errors import InputError
-from monocap.nets.backbones.light import CHANNELS, SIZES, LightEncoder, Upper, load_published
-from monocap.nets.iterative import IterativeRegressor, MeanBody, mean_body
+from monocap.nets.backbones.light import CHANNELS, SIDE, SIZES, LightEncoder, Upper, load_published
+from monocap.nets.iterative import BodyOutput, IterativeRegressor, MeanBody, mean_body
+from monocap.nets.network import Network, random_image
 from monocap.nets.smpler import LIGHT, SmplerHead, WeakJoints
 
 JOINTS = 22
 DROPOUT = 0.1  # in the first estimate
 MAPS = tuple(CHANNELS)
-
-
-class Told(NamedTuple):
-    """``rotmats`` (N,22,3,3), root in the axes of the (turned) camera; ``betas`` (N,10); ``cam`` (N,3): s, tx, ty."""
-
-    rotmats: Tensor
-    betas: Tensor
-    cam: Tensor
 
 
 class Head(Protocol):
@@ -44,7 +37,7 @@ class Head(Protocol):
 
     needs: tuple[str, ...]
 
-    def __call__(self, maps: dict[str, Tensor], box: Tensor) -> list[Told]: ...
+    def __call__(self, maps: dict[str, Tensor], box: Tensor) -> list[BodyOutput]: ...
 
 
 class _Deep(nn.Module):
@@ -72,7 +65,7 @@ class HmrHead(nn.Module):
             _Deep.length, JOINTS, relu=True, dropout=DROPOUT, gain=0.1, box_info=3, mean=_start(mean)
         )
 
-    def forward(self, maps: dict[str, Tensor], box: Tensor) -> list[Told]:
+    def forward(self, maps: dict[str, Tensor], box: Tensor) -> list[BodyOutput]:
         return [_told(*stage) for stage in self.predictor(self.deep(maps), _scaled(box))]
 
 
@@ -89,7 +82,7 @@ class SmplerLight(nn.Module):
         self.deep = _Deep()
         self.head = SmplerHead(config, joints, torch.from_numpy(start.rotmats), torch.from_numpy(start.betas))
 
-    def forward(self, maps: dict[str, Tensor], box: Tensor) -> list[Told]:
+    def forward(self, maps: dict[str, Tensor], box: Tensor) -> list[BodyOutput]:
         given = [maps[name] for name in ("f32", "f16", "f8", "f4")]
         stages = self.head(given, self.deep(maps), _scaled(box))
         return [_told(stage.rotmats, stage.betas, stage.cam) for stage in stages]
@@ -102,9 +95,12 @@ class _LogJoints(WeakJoints):
         return super().forward(rotmats, betas, torch.cat([cam[:, :1].clamp(-3, 3).exp(), cam[:, 1:]], dim=1))
 
 
-class LightRegressor(nn.Module):
+class LightRegressor(Network):
     """Encoder as published, its upper half once more to be learned further, maps brought to mean 0 and deviation 1 per
     channel, head."""
+
+    crop = "light"
+    joints = JOINTS
 
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
@@ -112,18 +108,26 @@ class LightRegressor(nn.Module):
         self.upper = Upper()
         self.head = head
         for name, channels in CHANNELS.items():
-            self.register_buffer(f"middle_{name}", torch.zeros(channels, 1, 1))
-            self.register_buffer(f"spread_{name}", torch.ones(channels, 1, 1))
+            self.register_buffer(f"middle_{name}", torch.zeros(channels))
+            self.register_buffer(f"spread_{name}", torch.ones(channels))
 
-    def forward(self, crop: Tensor, box: Tensor) -> Told:
-        """``crop`` (N,3,256,256) RGB 0…1, ``box`` (N,3)."""
-        return self.read(self.encoder(crop), box)[-1]
+    def forward(self, crop: Tensor, box: Tensor) -> list[BodyOutput]:
+        """Every stage's answer for ``crop`` (N,3,256,256) RGB 0…1, ``box`` (N,3)."""
+        return self.read(self.encoder(crop), box)
 
-    def read(self, maps: dict[str, Tensor], box: Tensor) -> list[Told]:
+    def example(self, count: int) -> dict[str, Tensor]:
+        """Noise, in boxes as wide as half the picture's distance."""
+        box = torch.tensor([[0.1, -0.1, 0.5]]).expand(count, -1)
+        return {"crop": 0.5 + 0.2 * random_image(count, SIDE, SIDE), "box": box.clone()}
+
+    def read(self, maps: dict[str, Tensor], box: Tensor) -> list[BodyOutput]:
         """Every stage's answer to the encoder's own maps (those of ``head.needs`` are enough)."""
         all_maps = self._all(maps)
-        middle, spread = ({n: getattr(self, f"{what}_{n}") for n in all_maps} for what in ("middle", "spread"))
-        return self.head({name: (value - middle[name]) / spread[name] for name, value in all_maps.items()}, box)
+        return self.head({name: self._settled(name, value) for name, value in all_maps.items()}, box)
+
+    def _settled(self, name: str, value: Tensor) -> Tensor:
+        middle, spread = (getattr(self, f"{what}_{name}")[:, None, None] for what in ("middle", "spread"))
+        return (value - middle) / spread
 
     def _all(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
         kept: dict[str, Tensor] = {name: maps[name] for name in self.head.needs}  # type: ignore[union-attr]
@@ -152,9 +156,9 @@ class LightRegressor(nn.Module):
     def settle(self, maps: dict[str, Tensor]) -> None:
         """Take means and deviations of channels from maps (N,C,h,w) of many pictures."""
         for name, value in self._all(maps).items():
-            getattr(self, f"middle_{name}").copy_(value.float().mean((0, 2, 3))[:, None, None])
+            getattr(self, f"middle_{name}").copy_(value.float().mean((0, 2, 3)))
             spread = value.float().std((0, 2, 3)).clamp(min=1e-2)
-            getattr(self, f"spread_{name}").copy_(spread[:, None, None])
+            getattr(self, f"spread_{name}").copy_(spread)
 
 
 HEADS = {"hmr-light": HmrHead, "smpler-light": SmplerLight}
@@ -184,8 +188,8 @@ def _start(mean: MeanBody | None) -> MeanBody:
     return MeanBody(start.rotmats, start.betas, start.cam * 0)
 
 
-def _told(rotmats: Tensor, betas: Tensor, cam: Tensor) -> Told:
-    return Told(rotmats, betas, torch.cat([cam[:, :1].clamp(-3, 3).exp(), cam[:, 1:]], dim=1))
+def _told(rotmats: Tensor, betas: Tensor, cam: Tensor) -> BodyOutput:
+    return BodyOutput(rotmats, betas, torch.cat([cam[:, :1].clamp(-3, 3).exp(), cam[:, 1:]], dim=1))
 
 
 def _scaled(box: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ from monocap.data.synthetic import OUTSIDE
 from monocap.errors import InputError
 from monocap.geometry.rotations import axis_angle_to_matrix
 from monocap.metrics.joints import pa_mpjpe
-from monocap.nets.light_regressors import HEADS, LightRegressor, Told, in_crop, light_regressor, pelvis
+from monocap.nets.iterative import BodyOutput
+from monocap.nets.light_regressors import HEADS, LightRegressor, in_crop, light_regressor, pelvis
 from monocap.pipeline.outputs import versions
 from monocap.train.body_points import BODY_JOINTS, BodyPoints
 from monocap.train.engine import Progress, Trained, TrainSettings, train
@@ -32,7 +33,7 @@ SETTINGS = TrainSettings(
 )
 FEWEST = 7  # of the 22 joints within the crop: who shows less teaches only how people stand on average
 HELD_OUT = 1500
-UPPER_RATE = 0.5  # of the learning rate
+UPPER_RATE = 0.1  # of the learning rate
 EARLIER = 0.3  # weight of every stage but the last: the published networks supervise the last alone
 WEIGHTS = {"joints": 5.0, "skin": 5.0, "points": 1.0, "rotations": 1.0, "betas": 0.05, "cam": 0.3}
 
@@ -133,7 +134,7 @@ class HeadTask:
         seen = (flat.abs().amax(dim=-1) < 1.5) & (truth[..., 2] + batch.pelvis[:, None, 2] > 0.2)
         depth = 2 / (batch.box[:, 2] * batch.pelvis[:, 2])
         total, named = torch.zeros((), device=flat.device), {}
-        stages: list[Told] = module.read(batch.maps, batch.box)  # type: ignore[operator]
+        stages: list[BodyOutput] = module.read(batch.maps, batch.box)  # type: ignore[operator]
         for number, told in enumerate(stages):
             joints, skin = body(told.rotmats, betas=told.betas)
             points = torch.cat([joints, skin], dim=1) - joints[:, :1]
@@ -158,7 +159,7 @@ class HeadTask:
         kept: dict[str, list[Array]] = {name: [] for name in names}
         for rows in np.array_split(self._held_rows, max(1, len(self._held_rows) // 250)):
             batch = self._held.take(rows, device)
-            stages: list[Told] = module.read(batch.maps, batch.box)  # type: ignore[operator]
+            stages: list[BodyOutput] = module.read(batch.maps, batch.box)  # type: ignore[operator]
             truth = torch.cat(body(batch.rotmats, betas=batch.betas), dim=1)  # type: ignore[arg-type]
             truth = truth - truth[:, :1]
             for stage in {0, len(stages) - 1}:
