@@ -91,6 +91,10 @@ class SmplerLight(nn.Module):
 class _LogJoints(WeakJoints):
     """Weak perspective with the logarithm of s, as heads of this file have it inside."""
 
+    def space(self, rotmats: Tensor, betas: Tensor) -> Tensor:
+        joints = super().space(rotmats, betas)
+        return joints - joints[:, :1]  # tx, ty place the pelvis
+
     def forward(self, rotmats: Tensor, betas: Tensor, cam: Tensor) -> Tensor:
         return super().forward(rotmats, betas, torch.cat([cam[:, :1].clamp(-3, 3).exp(), cam[:, 1:]], dim=1))
 
