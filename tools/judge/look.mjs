@@ -1,6 +1,7 @@
 // Photographs a file as three.js shows it, in headless Chromium (any WebGL, software will do).
 //   node look.mjs FILE.glb|.bvh|.obj OUT.png [TIME ...]              one view per time in seconds, side by side (default: 0)
 //   each view is centred on what is there at its time
+//   node look.mjs FILE.glb OUT.png --head [TIME ...]                 the highest 21 cm only: the head of somebody upright
 //   node look.mjs FILE.vrma OUT.png --avatar FILE.vrm [TIME ...]     the avatar as three-vrm moves it
 // CHROMIUM names the browser if it is not called `chromium`. The page is served on loopback while the picture is taken.
 import { spawn } from "node:child_process";
@@ -13,6 +14,7 @@ import { fileURLToPath } from "node:url";
 const here = dirname(fileURLToPath(import.meta.url));
 const [file, out, ...rest] = process.argv.slice(2);
 const avatar = rest[0] === "--avatar" ? rest.splice(0, 2)[1] : null;
+const head = rest[0] === "--head" ? rest.splice(0, 1).length > 0 : false;
 const kind = file.slice(file.lastIndexOf(".") + 1).toLowerCase();
 const times = (rest.length ? rest : ["0"]).map(Number);
 const [width, height] = [420, 520];
@@ -91,7 +93,9 @@ const bounds = (times) => {
   const box = new THREE.Box3();
   for (const time of times) {
     pose(time);
-    for (const point of points()) box.expandByPoint(point);
+    const seen = points();
+    const top = seen.reduce((y, point) => Math.max(y, point.y), -Infinity);
+    for (const point of seen) if (!${head} || point.y > top - 0.21) box.expandByPoint(point);
   }
   return box;
 };
@@ -99,7 +103,7 @@ const times = ${JSON.stringify(times)};
 const camera = new THREE.PerspectiveCamera(35, ${width} / ${height}, 0.05, 200);
 const half = Math.atan(Math.tan((camera.fov * Math.PI) / 360) * Math.min(1, camera.aspect));
 const aim = (sphere) => {
-  const away = (sphere.radius || 1) / Math.sin(half);
+  const away = ((sphere.radius || 1) * (${head} ? 0.8 : 1)) / Math.sin(half);
   camera.position.copy(sphere.center).add(new THREE.Vector3(0.25, 0.15, 1).normalize().multiplyScalar(away));
   camera.lookAt(sphere.center);
 };
