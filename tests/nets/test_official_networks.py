@@ -48,13 +48,27 @@ def released(shared: Shared, name: str, device: str = "meta") -> State:
         ("cliff_hr48", "cliff-hrnet48"),
         ("smpler_w32", "smpler-w32"),
         ("smpler_w48", "smpler-w48"),
+        ("hmr2_state_dict", "hmr2"),
+        ("camerahmr_smpl", "camerahmr"),
+        ("tokenhmr_state_dict", "tokenhmr"),
     ],
 )
 def test_files_are_told_apart_by_their_shapes(shared: Shared, file: str, name: str) -> None:
     assert recognised(released(shared, file)) == name
 
 
-@pytest.mark.parametrize("file", ["spin_model_checkpoint_model", "vibe_gen_state_dict", "cliff_res50", "cliff_hr48"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "spin_model_checkpoint_model",
+        "vibe_gen_state_dict",
+        "cliff_res50",
+        "cliff_hr48",
+        "hmr2_state_dict",
+        "camerahmr_smpl",
+        "tokenhmr_state_dict",
+    ],
+)
 def test_nothing_is_missing_and_nothing_unexpected(shared: Shared, file: str) -> None:
     with torch.device("meta"):
         net = load_official_network({f"module.{k}": v for k, v in released(shared, file).items()})
@@ -64,9 +78,6 @@ def test_nothing_is_missing_and_nothing_unexpected(shared: Shared, file: str) ->
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("hmr2_state_dict", "HMR 2.0: known, not supported yet"),
-        ("tokenhmr_state_dict", "TokenHMR: known"),
-        ("camerahmr_smpl", "CameraHMR: known"),
         ("smpler_backbone_stage_w32", "first stage"),
         ("camerahmr_humanfov_flnet", "none of SPIN"),
     ],
@@ -112,6 +123,32 @@ def test_vibe_is_found_beside_its_discriminator(tmp_path: Path, shared: Shared) 
     assert tensors.arch == {"name": "vibe"}
     assert not any("smpl" in name for name in tensors.arrays)  # the licensed body stays outside
     np.testing.assert_array_equal(tensors.arrays["encoder.linear.weight"], generator["encoder.linear.weight"])
+
+
+def test_tokenhmr_needs_its_tokenizer_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In small: a vision transformer of size S, and a tokenizer of 40 tokens."""
+    from monocap.nets import registry
+    from monocap.nets.tokenhmr import TokenHmr
+
+    sizes = {"width": 16, "code_dim": 8, "codes": 32}
+    small = {"tokenhmr": ("monocap.nets.tokenhmr:TokenHmr", {"size": "S", "tokenizer": sizes})}
+    monkeypatch.setattr(registry, "_BUILDERS", registry._BUILDERS | small)
+    torch.manual_seed(3)
+    net = TokenHmr("S", tokenizer=sizes)
+    torch.nn.init.normal_(net.tokenizer.quantizer.codebook)
+    official = {
+        name.replace("encoder.", "backbone.", 1) if name.startswith("encoder.") else f"smpl_{name}": value
+        for name, value in net.state_dict().items()
+        if not name.startswith("tokenizer.")
+    }
+    extra = {"smpl.v_template": torch.zeros(10, 3), "initialized": torch.tensor(True)}
+    torch.save({"state_dict": official | extra, "epoch": 2}, tmp_path / "tokenhmr.ckpt")
+    with pytest.raises(InputError, match=r"put tokenizer\.pth beside"):
+        import_official(tmp_path / "tokenhmr.ckpt")
+    torch.save({"net": net.tokenizer.state_dict()}, tmp_path / "tokenizer.pth")
+    tensors = import_official(tmp_path / "tokenhmr.ckpt")
+    for name, value in net.state_dict().items():
+        np.testing.assert_array_equal(tensors.arrays[name], value.detach())
 
 
 def test_own_networks_are_saved_and_loaded_with_their_options(tmp_path: Path) -> None:

@@ -30,8 +30,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    mapped = zipfile.is_zipfile(path)  # what is not asked for, such as optimisers' states, is then never read
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError:
         pass  # more than tensors in it
     except (RuntimeError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
@@ -39,7 +40,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
     reader = ModuleType("monocap.nets.checkpoints.reader")  # what torch expects in the place of `pickle`
     vars(reader).update(Unpickler=_Unpickler, load=lambda stream, **_: _Unpickler(stream).load())
     try:
-        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=reader)
+        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=reader, mmap=mapped)
     except Exception as error:  # whatever a stranger's file makes the reader stumble over
         raise InputError(f"{path}: not a readable torch checkpoint ({error})") from error
 

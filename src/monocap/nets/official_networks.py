@@ -1,4 +1,4 @@
-"""Official checkpoints of SPIN, VIBE, CLIFF and SMPLer, told apart by their shapes, into our own files.
+"""Official checkpoints of networks for people, told apart by their shapes, into our own files.
 
 The files are their authors', most of them for research only, and never shipped; a user who has them converts them once.
 """
@@ -17,7 +17,9 @@ from monocap.assets.tensors import Tensors
 from monocap.errors import InputError
 from monocap.nets.checkpoints import read_checkpoint, state_dict_of
 from monocap.nets.official_priors import is_prior, load_official
+from monocap.nets.pose_tokenizer import PoseTokenizer
 from monocap.nets.registry import build, to_tensors
+from monocap.nets.tokenhmr import TokenHmr
 
 ENTRIES = ("gen_state_dict", "state_dict", "net", "model")
 """Where official files keep their state dicts; beside them lie optimisers, and VIBE's motion discriminator."""
@@ -30,14 +32,15 @@ _FIRST_LAYERS = {  # of the regressor, whose width says what it is told
     ("SMPL_predictor.fc1.weight", (1024, 541)): "smpler-w48",
 }
 _TOKEN = "smpl_head.transformer.to_token_embedding.weight"  # of the HMR 2.0 family
-_TOKENS = {1: "HMR 2.0", 160: "CameraHMR", 3: "CameraHMR for SMPL-X"}
+_TOKENS = {1: "hmr2", 160: "camerahmr"}
+_TOKENIZER = "tokenizer.pth"
 
 
 def import_official(path: str | os.PathLike[str]) -> Tensors:
     """Weights of an official network or prior, ready to be written, the architecture inside.
 
-    Nothing in the file is executed. Raises InputError for a file that cannot be read, is none that is known, or does
-    not fill its network exactly.
+    Nothing in the file is executed. TokenHMR's tokenizer is a second file, ``tokenizer.pth`` beside it. Raises
+    InputError for a file that cannot be read, is none that is known, or does not fill its network exactly.
     """
     path = Path(path)
     state = state_dict_of(read_checkpoint(path), *ENTRIES)
@@ -47,7 +50,21 @@ def import_official(path: str | os.PathLike[str]) -> Tensors:
         prior = load_official(state)
         arrays = {name: value.detach().cpu().numpy() for name, value in prior.state_dict().items()}
         return Tensors(arrays, prior.config, recipe)
-    return to_tensors(load_official_network(state), recipe)
+    net = load_official_network(state)
+    if isinstance(net, TokenHmr):
+        net.load_tokenizer(_tokenizer_beside(path))
+    return to_tensors(net, recipe)
+
+
+def _tokenizer_beside(path: Path) -> PoseTokenizer:
+    beside = path.with_name(_TOKENIZER)
+    if not beside.is_file():
+        raise InputError(f"{path}: TokenHMR needs its tokenizer too; put {_TOKENIZER} beside this file")
+    state = state_dict_of(read_checkpoint(beside), "net")
+    tokenizer = load_official(state) if is_prior(state) else None
+    if not isinstance(tokenizer, PoseTokenizer):
+        raise InputError(f"{beside}: not TokenHMR's tokenizer")
+    return tokenizer
 
 
 def load_official_network(state: Mapping[str, Tensor]) -> Any:
@@ -69,11 +86,13 @@ def recognised(state: Mapping[str, Tensor]) -> str:
             raise InputError("SMPLer's first stage (backbone and first estimate alone); expected the whole network")
         return name
     if _TOKEN in shapes:
-        kind = _TOKENS.get(shapes[_TOKEN][1], "of the HMR 2.0 family")
         if "smpl_head.decpose.class_pred_layer.weight" in shapes:
-            kind = "TokenHMR"
-        raise InputError(f"{kind}: known, not supported yet")
+            return "tokenhmr"
+        given = shapes[_TOKEN][1]
+        if given not in _TOKENS:
+            raise InputError(f"a network of HMR 2.0's family whose token is given {given} numbers: not supported")
+        return _TOKENS[given]
     raise InputError(
-        "none of SPIN, VIBE, CLIFF, SMPLer, VPoser v1, VPoser v2 and TokenHMR's tokenizer; "
+        "none of SPIN, VIBE, CLIFF, SMPLer, HMR 2.0, CameraHMR, TokenHMR and its tokenizer, VPoser v1 and v2; "
         f"it holds {', '.join(list(state)[:4])} …"
     )

@@ -1,8 +1,8 @@
 """Any network as ONNX for the torch-free core and for other programs: traced, described, checked against torch.
 
-Inputs and outputs keep their names; the first axis of each is the batch, of any size. The metadata say which network it
-is (``arch``, and its ``options`` as JSON), which crops it wants (``crop_family``), how many ``joints`` its rotations have
-and in which ``layout`` its 6D numbers were. Operators of set 17.
+Inputs and outputs keep their names; the first axis of each is the batch, of any size. The metadata say which network
+it is (``arch``, and its ``options`` as JSON), which crops it wants (``crop_family``), how many ``joints`` its rotations
+have and in which ``layout`` its 6D numbers were. Operators of set 17.
 """
 
 from __future__ import annotations
