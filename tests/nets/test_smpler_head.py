@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 from monocap.errors import InputError  # noqa: E402
 from monocap.nets.smpler import SmplerConfig, SmplerHead, WeakJoints  # noqa: E402
 from monocap.nets.smpler.attention import Attention, Window, take  # noqa: E402
+from monocap.nets.smpler.looks import Looks, WithAttention  # noqa: E402
 
 PARENTS = (-1, 0, 0, 0, 1, 2)
 SMALL = SmplerConfig(
@@ -237,10 +238,59 @@ def test_looks_are_weights_over_the_image():
     outputs, looks = head.stages(features_of(), look=True)
     assert len(looks) == SMALL.blocks == len(outputs) - 1
     for look in looks:
-        assert [s.shape for s in look.scales] == [(3, SMALL.tokens, side * side) for side in SMALL.sizes]
+        assert [s.shape for s in look.scales] == [(3, SMALL.tokens, side, side) for side in SMALL.sizes]
         assert look.window.shape == look.samples.shape == (3, SMALL.joints, 64)
-        for weights in (*look.scales, look.window):
+        for weights in (*(s.flatten(2) for s in look.scales), look.window):
             torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
+
+
+def test_density_puts_every_weight_where_it_was():
+    """Windows on their pixels of the fine map, coarse weights spread over their square; each sums to 1."""
+    scale = torch.zeros(1, 4, 2, 2)
+    scale[0, :, 1, 1] = 1.0
+    samples = torch.tensor([[[0, 5, 5], [15, 15, 2]]])
+    window = torch.tensor([[[0.5, 0.25, 0.25], [0.4, 0.4, 0.2]]])
+    density = Looks([scale], window, samples).density(4)
+    far = torch.zeros(4, 4)
+    far[2:, 2:] = 0.25
+    near = torch.zeros(2, 16)
+    near[0, [0, 5]], near[1, [15, 2]] = torch.tensor([0.5, 0.5]), torch.tensor([0.8, 0.2])
+    torch.testing.assert_close(density[0, :2], (far + near.reshape(2, 4, 4)) / 2)
+    torch.testing.assert_close(density[0, 2:], far.repeat(2, 1, 1))
+    with pytest.raises(InputError, match="expected a map of 2²"):
+        Looks([scale], window, samples).density(2)
+    for side in (16, 6):
+        torch.testing.assert_close(Looks([scale], None, None).density(side).sum((2, 3)), torch.ones(1, 4))
+
+
+def test_head_as_onnx_agrees_for_any_batch(tmp_path):
+    """With attention, own variant, box numbers: two crops traced, five answered."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    onnx_export = pytest.importorskip("monocap.nets.onnx_export")
+    config = replace(SMALL, blocks=2, units=1, box_info=3, border="ignore", global_scales=(1, 2))
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.config, self.head = config, head_of(config)
+
+        def attention(self, a, b, c, box):
+            return self.head.stages([a, b, c], None, box, look=True)
+
+    def inputs(count):
+        return {**dict(zip("abc", features_of(config, count), strict=True)), "box": torch.randn(count, 3)}
+
+    net = WithAttention(Net()).eval()
+    names = ("rotmats", "betas", "cam", "attention")
+    onnx_export.write_traced(tmp_path / "head.onnx", net, inputs(2), names, {"crop": "smpler"})
+    session = onnxruntime.InferenceSession(tmp_path / "head.onnx", providers=["CPUExecutionProvider"])
+    given = inputs(5)
+    made = session.run(list(names), {name: value.numpy() for name, value in given.items()})
+    with torch.no_grad():
+        wanted = net(*given.values())
+    assert made[3].shape == (5, config.tokens, 16, 16)
+    for a, b in zip(wanted, made, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
 
 
 def test_wrong_inputs_are_refused_in_a_line():

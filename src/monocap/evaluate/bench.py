@@ -45,6 +45,12 @@ def _lbfgs(options: BenchOptions) -> Figures:
     return bench_lbfgs(options.repeats)
 
 
+def _smpler(options: BenchOptions) -> Figures:
+    from monocap.evaluate.bench_smpler import bench_smpler  # needs torch
+
+    return bench_smpler(options.repeats)
+
+
 BENCHES: dict[str, Callable[[BenchOptions], Figures]] = {
     "capture": _capture,
     "kinematics": lambda options: bench_kinematics(options.repeats),
@@ -56,6 +62,7 @@ BENCHES: dict[str, Callable[[BenchOptions], Figures]] = {
     "collision": lambda options: bench_collision(options.repeats),
     "skeleton": lambda options: bench_skeleton(options.repeats),
     "lbfgs": _lbfgs,
+    "smpler": _smpler,
 }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -11,16 +9,7 @@ from monocap.geometry.rotations import rotation_6d_to_matrix
 from monocap.nets.iterative import BETAS
 from monocap.nets.smpler.attention import NORM_EPS, Layer, Window, take
 from monocap.nets.smpler.config import SmplerConfig
-
-
-@dataclass(frozen=True)
-class Looks:
-    """Where tokens looked, means over units and heads: ``scales`` (N,J+2,M) per attended map, ``window`` (N,J,4r²) at
-    ``samples`` (N,J,4r²) on the local map."""
-
-    scales: list[Tensor]
-    window: Tensor | None
-    samples: Tensor | None
+from monocap.nets.smpler.looks import Looks
 
 
 class Projection(nn.Module):
@@ -146,7 +135,9 @@ class Block(nn.Module):
         return tokens, turns, self.shape(tokens[:, c.joints]), self.cam(tokens[:, c.joints + 1]), looks
 
     def _looks(self, looked: list[tuple[list[Tensor], Tensor | None]], window: Window | None) -> Looks:
-        far = [torch.stack([f[k] for f, _ in looked]).mean((0, 3)) for k in range(len(self.config.global_scales))]
+        sides = [self.config.sizes[s] for s in self.config.global_scales]
+        means = [torch.stack([f[k] for f, _ in looked]).mean((0, 3)) for k in range(len(sides))]
+        far = [mean.unflatten(-1, (side, side)) for mean, side in zip(means, sides, strict=True)]
         if window is None:
             return Looks(far, None, None)
         near = torch.stack([n for _, n in looked if n is not None]).mean((0, 3))

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from monocap.errors import InputError
 from monocap.nets.iterative import BETAS, BodyOutput, IterativeRegressor, MeanBody
-from monocap.nets.smpler.block import Block, Looks
+from monocap.nets.smpler.block import Block
 from monocap.nets.smpler.config import SmplerConfig
+from monocap.nets.smpler.looks import Looks
 
 Joints2D = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(rotmats (N,J,3,3), betas (N,b), cam (N,3)) → points (N,J,2), −1…1 across the crop."""
@@ -43,11 +44,6 @@ class Predictor(IterativeRegressor):
         )
         if mean is None:
             self.init_cam.copy_(torch.tensor([c.cam]))
-
-    @property
-    def mean_cam(self) -> Tensor:
-        """(1,3) the camera it starts from."""
-        return self.init_cam
 
 
 class SmplerHead(nn.Module):

@@ -20,10 +20,10 @@ from monocap.errors import InputError
 from monocap.nets.backbones.hrnet import HRNet
 from monocap.nets.iterative import BodyOutput
 from monocap.nets.network import Network, fill, random_image
-from monocap.nets.smpler.block import Looks
 from monocap.nets.smpler.config import OWN, SMPLER_W32, SMPLER_W48, SmplerConfig
 from monocap.nets.smpler.head import Predictor, SmplerHead
 from monocap.nets.smpler.joints import WeakJoints
+from monocap.nets.smpler.looks import Looks
 from monocap.nets.smpler.official import own_name, own_value
 
 Size = Literal["w32", "w48"]
