@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from monocap.errors import InputError, MissingDependencyError
+from monocap.errors import MissingDependencyError
 from monocap.files import replacing
 from monocap.nets.backbones.resnet import BasicBlock, initialise
-from monocap.perception.gender import CALIBRATION, INPUT, SKELETON
 from monocap.skeletons import get
 
 ARCH = "gender-resnet18"
+SIDE = 96  # px of a crop
+SKELETON = "coco17"
 WIDTH = 16
 OPSET = 17
 _SPREAD = 0.07  # of a drawn keypoint, half crops
@@ -76,16 +77,12 @@ def write_gender_onnx(
     module: nn.Module,
     calibration: Mapping[str, float],
     arch: str = ARCH,
-    side: int = INPUT,
+    side: int = SIDE,
 ) -> None:
     """The network for the torch-free core: ``image`` (N,3,side,side), ``points`` (N,17,3) → ``female`` (N,); weights
-    are stored in half precision, computing stays in float32; ``calibration`` goes into the metadata.
-
-    Raises InputError if a number of `CALIBRATION` is missing.
+    are stored in half precision, computing stays in float32; ``calibration`` (`monocap.perception.gender`) goes into
+    the metadata.
     """
-    missing = [name for name in CALIBRATION if name not in calibration]
-    if missing:
-        raise InputError(f"calibration lacks {', '.join(missing)}")
     try:
         import onnx
         from onnx import TensorProto, helper, numpy_helper
@@ -111,7 +108,7 @@ def write_gender_onnx(
     rest = list(graph.node)
     del graph.node[:]
     graph.node.extend([*widened, *rest])
-    helper.set_model_props(model, {"arch": arch, **{name: repr(float(calibration[name])) for name in CALIBRATION}})
+    helper.set_model_props(model, {"arch": arch, **{name: repr(float(value)) for name, value in calibration.items()}})
     model.producer_name, model.producer_version = "monocap", ""
     onnx.checker.check_model(model, full_check=True)
     with replacing(path) as temporary:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from monocap.nets.backbones.light import CHANNELS, LightEncoder
-from monocap.perception.gender import SKELETON
+from monocap.nets.gender import SKELETON
 from monocap.skeletons import get
 
 ARCH = "gender-light"

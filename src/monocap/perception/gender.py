@@ -30,7 +30,8 @@ SKELETON = "coco17"  # whose points the network is told
 LEAST_FACE = 40.0  # px, height of a face from which the head is looked at, too
 CALIBRATION = ("body", "body_bias", "both_body", "both_head", "both_bias", "threshold")
 """Numbers in the network's metadata: the log-odds that somebody looks female are body · b + body_bias of the body's
-answer b, or both_body · b + both_head · h + both_bias with the head's answer h; below ``threshold`` it is neutral."""
+answer b, or both_body · b + both_head · h + both_bias with the head's answer h (both_head 0: no
+second look); below ``threshold`` it is neutral."""
 
 SEEN = 0.3  # confidence from which a keypoint counts
 _FRONT = 0.5  # confidence of the nose from which a face is seen
@@ -140,7 +141,7 @@ class GenderNetwork:
             return GenderEstimate(0.5, "neutral")
         looks = [square]
         head = head_square(points)
-        if head is not None and head[1] >= LEAST_FACE:
+        if head is not None and head[1] >= LEAST_FACE and self.calibration["both_head"] > 0:
             looks.append(head[0])
         crops = np.stack([warp(image, look.matrix(self.side), self.side, self.side) for look in looks])
         answers = self.run(crops, np.stack([told_points(points, look) for look in looks]))

@@ -1,0 +1,253 @@
+"""Training the gender networks: crops and their truth, what is learned from cached features, and files that run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training")
+pytest.importorskip("lightning_fabric", reason="the training loop")
+pytest.importorskip("onnx", reason="the network's twin")
+
+import torch
+
+from monocap.bodies import load_body
+from monocap.bodies.shapes import named_shape
+from monocap.errors import InputError
+from monocap.nets import gender as nets_gender
+from monocap.nets.backbones.light import CHANNELS, SIZES
+from monocap.nets.gender import GenderNet, write_gender_onnx
+from monocap.nets.gender_light import Judge, LightGenderNet, read, vector_length
+from monocap.perception import gender as perception_gender
+from monocap.perception.gender import INPUT, GenderNetwork
+from monocap.skeletons import get
+from monocap.synth.people import random_person
+from monocap.train.gender_calibration import logistic, summary
+from monocap.train.gender_crops import GenderCrops, clear_target, crops_of, shape_axis
+from monocap.train.gender_features import read_vectors
+from monocap.train.tasks.gender import GenderTask, augmented, calibrated, middle
+from monocap.train.tasks.gender_light import LightGenderOptions, train_light_gender
+
+NUMBERS = {
+    "body": 1.0, "body_bias": 0.0, "both_body": 0.5, "both_head": 0.5, "both_bias": 0.0, "threshold": 0.9
+}  # fmt: skip
+
+
+def some_crops(count: int = 8) -> GenderCrops:
+    rng = np.random.default_rng(5)
+    return GenderCrops(
+        image=rng.integers(0, 256, (count, 108, 108, 3), dtype=np.uint8),
+        points=rng.uniform(-0.8, 0.8, (count, 17, 3)).astype(np.float16),
+        look=np.arange(count) % 2,
+        axis=np.where(np.arange(count) % 2, 1.0, -1.0),
+        face=np.full(count, 50.0),
+        head=np.zeros(count, bool),
+        number=np.arange(count),
+        person=np.zeros(count, int),
+    )
+
+
+def test_the_axis_goes_from_woman_to_man() -> None:
+    body = load_body("open")
+    woman, man, child = (named_shape(body, name) for name in ("female", "male", "child"))
+    assert shape_axis(body, np.stack([woman, man])) == pytest.approx([-1.0, 1.0])
+    assert shape_axis(body, (woman + man) / 2) == pytest.approx(0.0, abs=1e-9)
+    assert np.isfinite(shape_axis(body, child))
+
+
+def test_only_clear_people_teach() -> None:
+    look = np.array([0, 0, 1, 1, 2, 3])
+    axis = np.array([-1.0, 0.2, 1.0, -0.1, 0.0, 0.5])
+    np.testing.assert_array_equal(clear_target(look, axis), [1.0, np.nan, 0.0, np.nan, np.nan, 0.5])
+
+
+def test_points_follow_the_picture_through_augmentation() -> None:
+    """A spot painted at a keypoint is at the keypoint afterwards, whichever way it was moved or mirrored."""
+    coco = get("coco17")
+    wrist = coco.index("left_wrist")
+    missed = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        image = np.zeros((108, 108, 3), np.uint8)
+        image[38:43, 68:73] = 255  # centre (70, 40)
+        points = np.zeros((17, 3))
+        points[wrist] = (*((2 * np.array([70.0, 40.0]) + 1) / 108 - 1) * 108 / INPUT, 1.0)
+        out, told = augmented(rng, image, points)
+        spot = told[wrist] if told[wrist, :2].any() and abs(told[wrist, 0]) > 0.1 else told[coco.flip[wrist]]
+        light = out.astype(float).mean(axis=2)
+        light = np.maximum(light - np.percentile(light, 97), 0) ** 2
+        rows, columns = np.mgrid[:INPUT, :INPUT]
+        near = np.hypot(columns - (spot[0] + 1) * INPUT / 2 + 0.5, rows - (spot[1] + 1) * INPUT / 2 + 0.5)
+        missed.append((light * near).sum() / max(light.sum(), 1e-9))
+    assert np.median(missed) < 3  # px; noise and covers spoil some
+
+
+def test_the_network_says_which_crop_shows_what() -> None:
+    """Small enough to be learned by heart: light crops female, dark ones male."""
+    crops = some_crops(16)
+    for i in range(16):
+        crops.image[i] = 60 if crops.look[i] else 190
+    task = GenderTask(crops, crops, width=4, batch=12)
+    optimiser = torch.optim.Adam(task.module.parameters(), 0.01)
+    generator = torch.Generator().manual_seed(3)
+    before = float(task.loss(task.module, task.batch(generator, torch.device("cpu")), 0.0)[0].detach())
+    loss = torch.tensor(before)
+    for _ in range(15):
+        loss, _ = task.loss(task.module, task.batch(generator, torch.device("cpu")), 0.0)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert float(loss.detach()) < 0.8 * before
+
+
+@pytest.mark.parametrize("kind", ["resnet", "light"])
+def test_the_twin_answers_alike(tmp_path: Path, kind: str) -> None:
+    torch.manual_seed(2)
+    side = 96 if kind == "resnet" else 256
+    module = (GenderNet(width=4) if kind == "resnet" else LightGenderNet(Judge(width=8))).eval()
+    path = tmp_path / "gender.onnx"
+    write_gender_onnx(path, module, NUMBERS, side=side)
+    rng = np.random.default_rng(1)
+    crops = rng.integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+    points = rng.uniform(-1, 1, (3, 17, 3)).astype(np.float32)
+    points[0, :6] = 0
+    network = GenderNetwork(path, threads=1)
+    with torch.no_grad():
+        image = torch.from_numpy(np.moveaxis(crops, -1, 1).astype(np.float32) / 255)
+        wanted = module(image, torch.from_numpy(points)).numpy()
+    np.testing.assert_allclose(network.run(crops, points), wanted, atol=2e-2 * max(1.0, float(np.abs(wanted).max())))
+    assert network.side == side
+    assert network.calibration == NUMBERS
+
+
+def test_both_sides_of_the_file_agree() -> None:
+    assert (nets_gender.SIDE, nets_gender.SKELETON) == (INPUT, perception_gender.SKELETON)
+
+
+def test_keypoints_are_drawn_where_they_are() -> None:
+    net = GenderNet(width=4)
+    points = torch.zeros(1, 17, 3)
+    points[0, 0] = torch.tensor([0.5, -0.25, 0.8])  # the nose
+    drawn = net.drawn(points, 96)[0]
+    row, column = divmod(int(drawn[0].argmax()), 96)
+    assert ((column + 0.5) / 48 - 1, (row + 0.5) / 48 - 1) == pytest.approx((0.5, -0.25), abs=0.011)
+    assert float(drawn[0].max()) == pytest.approx(0.8, abs=0.02)
+    assert not drawn[1:].any()
+
+
+def test_features_are_read_at_the_keypoints() -> None:
+    """A map that says where it is, read at the wrist, says where the wrist is."""
+    maps = {name: torch.zeros(1, CHANNELS[name], SIZES[name], SIZES[name]) for name in CHANNELS}
+    axis = (2 * torch.arange(32) + 1) / 32 - 1
+    maps["f32"][0, 0] = axis[None]  # x
+    points = torch.zeros(1, 17, 3)
+    points[0, :, 2] = 1.0
+    points[0, get("coco17").index("right_wrist"), 0] = 0.37
+    vector = read(maps, points)
+    assert vector.shape == (1, vector_length())
+    assert (vector[0, :100] - 0.37).abs().min() < 1e-4
+
+
+def test_calibration_finds_the_odds() -> None:
+    rng = np.random.default_rng(0)
+    answer = rng.normal(0, 2, 4000)
+    target = (rng.random(4000) < 1 / (1 + np.exp(-(0.6 * answer + 0.4)))).astype(float)
+    weight, bias = logistic(answer[:, None], target, np.array([1.0]))
+    assert (weight, bias) == (pytest.approx(0.6, abs=0.07), pytest.approx(0.4, abs=0.12))
+    nobody = logistic(np.zeros((0, 2)), np.zeros(0), np.array([0.5, 0.5]))
+    np.testing.assert_array_equal(nobody, [0.5, 0.5, 0.0])
+
+
+def test_both_looks_are_weighed() -> None:
+    """Where heads tell more than bodies they count more."""
+    rng = np.random.default_rng(1)
+    people = 400
+    female = rng.random(people) < 0.5
+    body = np.where(female, 0.3, -0.3) + rng.normal(0, 1, people)
+    head = np.where(female, 2.0, -2.0) + rng.normal(0, 1, people)
+    one = some_crops(2 * people)
+    crops = GenderCrops(
+        one.image, one.points, np.tile(np.where(female, 0, 1), 2), np.tile(np.where(female, -1.0, 1.0), 2), one.face,
+        np.repeat([False, True], people), np.tile(np.arange(people), 2), one.person,
+    )  # fmt: skip
+    numbers = calibrated(crops, np.concatenate([body, head]))
+    assert numbers["both_head"] > 2 * numbers["both_body"] > 0
+
+
+def test_the_summary_counts() -> None:
+    p = np.array([0.95, 0.6, 0.3, 0.97, 0.5, 0.92])
+    target = np.array([1.0, 1.0, 0.0, 0.0, 0.5, 0.5])
+    found = summary(p, target)
+    assert (found["people"], found["right"]) == (4, 0.75)
+    assert found["accepted"]["0.90"] == {"share": 0.5, "right": 0.5, "children_neutral": 0.5}
+
+
+@pytest.mark.slow
+def test_crops_of_a_rendered_picture_show_its_people() -> None:
+    from monocap.synth.sampler import Sampler, SynthSettings
+
+    sampler = Sampler(settings=SynthSettings(seed=31, size=(96, 96), people=(1, 1), quality="fast"))
+    found = [(sample, crops_of(sample)) for sample in (sampler.sample(n) for n in range(3))]
+    assert any(crops for _, crops in found)
+    for sample, crops in found:
+        for one in crops:
+            assert one["image"].shape == (108, 108, 3)
+            seen = one["points"][one["points"][:, 2] > 0]
+            if not one["head"]:
+                assert np.abs(seen[:, :2].astype(float)).max() < 1
+            assert one["look"] == ("female", "male", "neutral", "child").index(sample.about["people"][0]["look"])
+    assert middle(found[0][1][0]["image"]).shape == (INPUT, INPUT, 3)
+
+
+def feature_folder(folder: Path, seed: int, people: int) -> Path:
+    """As ``monocap train features`` writes, of the sampler's people; one channel tells women from men."""
+    from monocap.files import write_npz
+
+    body, rng = load_body("open"), np.random.default_rng(seed)
+    drawn = [
+        random_person(np.random.default_rng(np.random.SeedSequence([seed, n, 0, 0, 0])), body) for n in range(people)
+    ]
+    chunk = folder / "chunk-00000000"
+    chunk.mkdir(parents=True)
+    (folder / "cache.json").write_text(json.dumps({"seed": seed}))
+    for name, channels in CHANNELS.items():
+        maps = rng.normal(0, 0.1, (people, channels, SIZES[name], SIZES[name]))
+        maps[:, 0] += np.array([{"female": 1.0, "male": -1.0}.get(one.look, 0.0) for one in drawn])[:, None, None]
+        np.save(chunk / f"{name}.npy", maps.astype(np.float16))
+    joints = np.concatenate([rng.uniform(-0.5, 0.5, (people, 127, 2)), np.full((people, 127, 1), 3.0)], axis=-1)
+    write_npz(
+        chunk / "truth.npz",
+        {
+            "global_orient": np.zeros((people, 3)), "body_pose": np.zeros((people, 63)),
+            "betas": np.stack([one.betas[:10] for one in drawn]), "joints": joints,
+            "state": np.full((people, 127), 4, np.uint8),
+            "center": np.zeros((people, 2)), "size": np.full(people, 200.0),
+            "focal": np.full(people, 500.0), "number": np.arange(people), "person": np.zeros(people, int),
+            "view": np.zeros(people, int),
+        },
+    )  # fmt: skip
+    return folder
+
+
+def test_looks_are_found_again_and_learned(tmp_path: Path) -> None:
+    train, held = feature_folder(tmp_path / "train", 3, 120), feature_folder(tmp_path / "held", 4, 80)
+    vectors = read_vectors(train)
+    assert set(vectors.look.tolist()) == {0, 1, 2, 3}
+    options = LightGenderOptions(train, held, tmp_path / "out", steps=80, batch=64, width=16, threads=1)
+    path, done = train_light_gender(options)
+    assert done.metrics["held_right"] > 0.85
+    assert GenderNetwork(path, threads=1).side == 256
+    with pytest.raises(InputError, match="resume"):
+        train_light_gender(options)
+
+
+def test_features_of_other_people_are_refused(tmp_path: Path) -> None:
+    folder = feature_folder(tmp_path / "train", 3, 5)
+    (folder / "cache.json").write_text(json.dumps({"seed": 99}))
+    with pytest.raises(InputError, match="not whom the sampler draws"):
+        read_vectors(folder)
+    with pytest.raises(InputError, match="no features"):
+        read_vectors(tmp_path)
