@@ -2,9 +2,9 @@
 
     python tools/measure_expressive_body.py DATA [--preset accurate] [--count N]
 
-``DATA`` is any data set that `monocap data info` knows, with pictures and 3D joints. Printed are, over those pictures
-in which somebody is found, MPJPE with the hips together and PA-MPJPE of 12 limb joints in mm, of wrists and elbows alone,
-in how many pictures a hand and a face were seen, and the CPU-milliseconds that both took per picture.
+``DATA`` is any data set that `monocap data info` knows, with pictures and 3D joints. Over those pictures in which
+somebody is found are printed: MPJPE with the hips together and PA-MPJPE of 12 limb joints in mm, of wrists and elbows
+alone; in how many pictures a hand and a face were seen; the CPU-milliseconds that both took per picture.
 """
 
 from __future__ import annotations

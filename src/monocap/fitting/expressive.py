@@ -109,18 +109,13 @@ def _reached(
     body: BodyModel, pose: Array, world: Array, joints: Array, wrist: int, place: Array, share: Array
 ) -> Array:
     """``pose`` (T,63) with the arm turned about the shoulder, at most by `_REACH`, until the wrist is seen where the
-    hand is: on the camera's ray to ``place`` (T,3) m, which tells more than one keypoint; the arm's length stays."""
+    hand is: towards the camera's ray to ``place`` (T,3) m at the depth that the wrist has, as a picture tells no other;
+    the arm's length stays."""
     elbow = int(body.parents[wrist])
     shoulder = int(body.parents[elbow])
     arm = joints[:, wrist] - joints[:, shoulder]
-    ray = place / np.maximum(np.linalg.norm(place, axis=1, keepdims=True), 1e-9)
-    # the point of the ray at an arm's length from the shoulder, the one nearer to the wrist; or the nearest there is
-    along = np.sum(ray * joints[:, shoulder], axis=1)
-    beside = np.sum(joints[:, shoulder] ** 2, axis=1) - along**2
-    half = np.sqrt(np.maximum(np.sum(arm**2, axis=1) - beside, 0.0))
-    depth = np.sum(ray * joints[:, wrist], axis=1)
-    target = np.where(np.abs(along + half - depth) < np.abs(along - half - depth), along + half, along - half)
-    way = matrix_to_axis_angle(rotation_between(arm, target[:, None] * ray - joints[:, shoulder]))
+    target = place * (joints[:, wrist, 2:] / np.maximum(place[:, 2:], 1e-3))
+    way = matrix_to_axis_angle(rotation_between(arm, target - joints[:, shoulder]))
     angle = np.linalg.norm(way, axis=1)
     way = way * (share * np.minimum(1.0, _REACH / np.maximum(angle, 1e-9)))[:, None]
     columns = slice(3 * shoulder - 3, 3 * shoulder)
