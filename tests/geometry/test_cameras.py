@@ -50,6 +50,15 @@ def test_spin_and_hmr2_projection(reference):
     np.testing.assert_allclose(pixels, reference["spin_projection"]["kp2d_norm"], atol=1e-6)
 
 
+def test_crop_projections_of_all_families(reference):
+    spin, hmr2 = reference["spin_projection"], reference["hmr2_projection"]
+    X, cam = np.array(spin["X"]), np.array(spin["cam"])
+    np.testing.assert_allclose(cameras.project_weak(X, cam), spin["weak_persp_s(X+t)"], atol=1e-7)
+    np.testing.assert_allclose(cameras.project_crop(X, cam, 224), spin["kp2d_norm"], atol=1e-6)
+    in_widths = cameras.project_crop(np.array(hmr2["X"]), cam, 256) / 2
+    np.testing.assert_allclose(in_widths, hmr2["kp2d (units of crop width, 0=centre)"], atol=1e-6)
+
+
 def test_crop_to_full_translation(reference):
     one = reference["hmr2_cam_crop_to_full"]
     box = np.array(one["box_center"]), one["box_size"]

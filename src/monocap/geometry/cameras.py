@@ -104,6 +104,22 @@ def weak_to_translation(weak: Array, resolution: float, focal: float = TRAINING_
     return xp.stack([weak[..., 1], weak[..., 2], 2 * focal / (resolution * weak[..., 0] + _EPSILON)], axis=-1)
 
 
+def project_weak(points: Array, weak: Array) -> Array:
+    """Crop coordinates (…,N,2) in −1…1 of points (…,N,3) metres for weak cameras (…,3): s · (x + t). HMR, SMPLer."""
+    _, points, weak = floats(("points", points, (None, 3)), ("weak", weak, (3,)))
+    return weak[..., None, :1] * (points[..., :2] + weak[..., None, 1:])
+
+
+def project_crop(points: Array, weak: Array, resolution: float, focal: float = TRAINING_FOCAL) -> Array:
+    """Crop coordinates (…,N,2) in −1…1 of points (…,N,3) metres, by the pinhole that `weak_to_translation` describes.
+
+    SPIN and VIBE compare these numbers; HMR 2.0 and TokenHMR halves of them, units of the crop's width.
+    """
+    _, points = floats(("points", points, (None, 3)))
+    at = points + weak_to_translation(weak, resolution, focal)[..., None, :]
+    return 2 * focal / resolution * at[..., :2] / at[..., 2:]
+
+
 def crop_to_full_translation(
     weak: Array, box_center: Array, box_size: Array | float, image_size: Array, focal: Array | float
 ) -> Array:
