@@ -95,8 +95,8 @@ def answers_of(module: torch.nn.Module, vectors: GenderVectors) -> Array:
 
 
 def calibrated(vectors: GenderVectors, answers: Array) -> dict[str, float]:
-    """Numbers of `monocap.perception.gender.CALIBRATION`. Heads count for nothing: caches have no crops of heads, and on real
-    pictures, answers on heads that the network never learned from made it worse."""
+    """Numbers of `monocap.perception.gender.CALIBRATION`. Heads count for nothing: caches have no crops of heads, and
+    on real pictures, answers on heads that the network never learned from made it worse."""
     target = vectors.target
     known = np.isfinite(target)
     weight, bias = logistic(answers[known, None].astype(float), target[known], np.array([1.0])).tolist()
