@@ -31,6 +31,7 @@ _MARGIN, _AHEAD = 2.0, 0.1  # its side over theirs, and how far it is moved to t
 # Over the distance from wrist to middle knuckle: forearm, shoulders, side of the first region, and where its middle is.
 _FOREARM, _SHOULDERS, _FIRST, _CENTER = 0.36, 0.24, 3.4, 1.0
 _SEEN = 0.5  # presence from which there is a hand
+_HOPE = 0.1  # presence in the first look from which there is a second
 _OWN = 0.5  # handedness from which the network agrees with the wrist
 _NEAR = 0.5  # of that distance: a root nearer to the body's wrist needs no second opinion
 _CLOSER = 0.8  # side of the region of a second opinion over that of the first
@@ -39,6 +40,7 @@ _SAME = 0.6  # of it: two hands whose points are nearer are one hand seen twice
 _UNSURE = 0.15  # confidence of the body's wrist below which no hand is looked for
 _OFTEN, _RETRY = 6, 3  # a hand that was not found is looked for again in so many frames, then in every third
 _OUTSIDE = 0.3  # confidence of points beyond the picture's edge, which nobody sees, over that of the others
+_LEGIBLE = 18.0  # px likewise: palm and back of smaller hands look alike from near too
 _SMALLEST = 8.0  # px from wrist to middle knuckle; less shows no fingers
 
 
@@ -139,6 +141,11 @@ class _Found:
     near: float = 1.0
     behind: bool = False
 
+    def sure(self, side: str) -> bool:
+        """Nothing speaks against its being the hand of that ``side``."""
+        agrees = self.result.own(side) >= _OWN and _off(self.result, self.aim) < _NEAR
+        return agrees and _fits(self.result, self.aim)
+
     def quality(self, side: str) -> tuple[bool, float]:
         return self.result.own(side) >= _OWN, self.result.score - _off(self.result, self.aim)
 
@@ -154,10 +161,11 @@ class _Last:
 
 
 class HandFollower:
-    """Both hands of one person through a video; for a photo, a new one per person."""
+    """Both hands of one person through a video; for a photo, a new one per person. A ``brief`` one is content with a
+    first look where that is good."""
 
-    def __init__(self, network: HandNetwork) -> None:
-        self._network = network
+    def __init__(self, network: HandNetwork, brief: bool = False) -> None:
+        self._network, self._brief = network, brief
         self._last: dict[str, _Last] = {}
         self._away = {"left": 0, "right": 0}  # frames since it was not found
 
@@ -219,23 +227,24 @@ class HandFollower:
         look = _Found(self._network.estimate(image, moved), aimed, last.near)
         if not _fits(look.result, aimed):
             return None
-        doubtful = look.result.own(side) < _OWN and not last.behind
+        doubtful = look.result.own(side) < _OWN and not last.behind and aimed.size > _LEGIBLE
         return _best([look, self._closer(image, look)] if doubtful else [look], side)
 
     def _searched(self, image: Array, side: str, aimed: _Aim) -> _Found | None:
         """The hand where the body says that it is: in two regions at first, later in one of them at a time."""
         regions = aimed.roi, aimed.roi.scaled(_CLOSER)
         away = self._away[side]
-        for region in regions if away == 0 else regions[away % 2 :][:1]:
-            first = self._network.estimate(image, region)
-            if first.score < 0.2 * _SEEN:
+        for region in regions if away == 0 and not self._brief else regions[away % 2 :][:1]:
+            first = _Found(self._network.estimate(image, region), aimed)
+            if first.result.score < _HOPE:
                 continue
-            looks = [_Found(self._network.estimate(image, first.next_roi), aimed)]
-            if not _fits(looks[0].result, aimed):
-                looks = [_Found(first, aimed)]
-            if _fits(looks[0].result, aimed):
-                sure = looks[0].result.own(side) >= _OWN and _off(looks[0].result, aimed) < _NEAR
-                return _best(looks if sure else [*looks, self._closer(image, looks[0])], side)
+            if self._brief and first.sure(side):
+                return first
+            look = _Found(self._network.estimate(image, first.result.next_roi), aimed)
+            look = look if _fits(look.result, aimed) else first
+            if _fits(look.result, aimed):
+                enough = look.sure(side) or aimed.size < _LEGIBLE
+                return _best([look] if enough else [look, self._closer(image, look)], side)
         return None
 
     def _closer(self, image: Array, look: _Found) -> _Found:

@@ -29,7 +29,7 @@ class PartsFinder:
 
     def forget(self, every: int = 1) -> None:
         """Everybody is new: for the next source. Hands are looked at in every ``every``-th frame, faces in those half
-        way between, newcomers at once; what is not looked at is not seen, see `bridged`."""
+        way between, newcomers at once, and briefly; what is not looked at is not seen, see `bridged`."""
         self._known: dict[int, tuple[HandFollower | None, FaceFollower | None]] = {}
         self._frame, self.every = 0, every
 
@@ -76,7 +76,7 @@ class PartsFinder:
 
     def _new(self) -> tuple[HandFollower | None, FaceFollower | None]:
         return (
-            None if self._hands is None else HandFollower(self._hands),
+            None if self._hands is None else HandFollower(self._hands, brief=self.every > 1),
             None if self._face is None else FaceFollower(self._face),
         )
 
