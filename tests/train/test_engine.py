@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training runs on torch")
 pytest.importorskip("lightning_fabric", reason="the training loop is Lightning Fabric's")
 
-from monocap.errors import InputError  # noqa: E402
+from monocap.errors import InputError, MonocapError  # noqa: E402
 from monocap.train.engine import CHECKPOINT, LOG, TrainSettings, train  # noqa: E402
 
 SETTINGS = TrainSettings(
@@ -123,4 +123,8 @@ def test_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     task = Line()
     task.loss = lambda module, batch, progress: (module(batch).sum() * float("nan"), {})  # type: ignore[method-assign]
     with pytest.raises(FloatingPointError, match="step 0"):
+        train(task, SETTINGS, tmp_path)
+    # the square root's slope at 0 is infinite although its value is not
+    task.loss = lambda module, batch, progress: (torch.sqrt(0 * module(batch).sum()), {})  # type: ignore[method-assign]
+    with pytest.raises(MonocapError, match=r"norm is nan at step 0"):
         train(task, SETTINGS, tmp_path)

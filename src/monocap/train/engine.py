@@ -108,7 +108,8 @@ def train(
     after, and the state is not worth keeping.
 
     Raises InputError for settings that cannot be, a checkpoint of other settings, or when a finished or unfinished run
-    lies in ``out`` and ``resume`` was not asked for; FloatingPointError when the loss is no longer a number.
+    lies in ``out`` and ``resume`` was not asked for; DivergedError (a FloatingPointError) when the loss is no longer a
+    number.
     """
     check(settings)
     path, saved = out / CHECKPOINT, None

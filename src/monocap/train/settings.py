@@ -83,7 +83,7 @@ def check(settings: TrainSettings) -> None:
         raise InputError(f"average is {settings.average}; expected 0 or more, below 1")
     if settings.overfit is not None and settings.overfit < 10:
         raise InputError(f"overfit is {settings.overfit}; expected 10 or more steps")
-    assert settings.share
+    _ = settings.share  # raises
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from monocap.errors import InputError
+from monocap.errors import InputError, MonocapError
 from monocap.train.settings import TrainSettings
 
 if TYPE_CHECKING:
     from monocap.train.engine import Task
+
+
+class DivergedError(MonocapError, FloatingPointError):
+    """The loss or its gradient is no longer a number."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class Stepper:
         """Go down once; returns the loss over the whole batch, and the first process's mean of its named parts.
 
         ``batches``: pieces to use, again with the noise of step 0, instead of drawing new ones. Raises
-        FloatingPointError, in every process, when the loss of any of them is no number.
+        DivergedError, in every process, when the loss of any of them, or the gradient, is no number.
         """
         settings, pieces = self.settings, self.settings.accumulate
         self._module.train()
@@ -147,12 +151,14 @@ class Stepper:
             total = reduced
         whole = float(total)
         if not math.isfinite(whole):
-            raise FloatingPointError(f"the loss is {whole} at step {step}; lower the learning rate")
+            raise DivergedError(f"the loss is {whole} at step {step}; lower the learning rate")
         if settings.clip is not None:
-            # the scaler of 16 bits tries scales that are too large, and leaves such a step out by itself
-            self.fabric.clip_gradients(
-                self._module, self._wrapped, max_norm=settings.clip, error_if_nonfinite=settings.precision != "16-mixed"
+            norm = self.fabric.clip_gradients(
+                self._module, self._wrapped, max_norm=settings.clip, error_if_nonfinite=False
             )
+            # the scaler of 16 bits tries scales that are too large, and leaves such a step out by itself
+            if settings.precision != "16-mixed" and norm is not None and not math.isfinite(float(norm)):
+                raise DivergedError(f"the gradient's norm is {float(norm)} at step {step}; lower the learning rate")
         self._wrapped.step()
         if self.averaged is not None and settings.average is not None:
             # early on, the average forgets the random start faster than its decay says
