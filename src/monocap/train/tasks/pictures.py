@@ -24,7 +24,6 @@ from monocap.data.synthetic import read_synthetic
 from monocap.errors import InputError
 from monocap.geometry.cameras import box_info
 from monocap.metrics import mpjpe, mve, pa_mpjpe
-from monocap.nets.backbones.light import load_published
 from monocap.nets.light_regressors import LightRegressor
 from monocap.nets.pose_discriminator import PoseDiscriminator
 from monocap.nets.registry import from_tensors, to_tensors
@@ -106,7 +105,7 @@ class Regression(nn.Module):
         super().__init__()
         self.network, self.adversary, self.shrink = network, adversary, shrink
         example: Any = getattr(network, "example", None)
-        self._told_box = example is not None and "box_info" in example(1)
+        self._given = tuple(example(1)) if example is not None else ("image",)
 
     def forward(
         self, images: Tensor, place: tuple[Tensor, Tensor, Tensor], real: tuple[Tensor, Tensor] | None = None
@@ -116,13 +115,12 @@ class Regression(nn.Module):
         if self.shrink > 1:
             images = functional.avg_pool2d(images, self.shrink)
         center, size, focal = place
-        if isinstance(self.network, LightRegressor):
-            box = torch.cat([center, size[:, None]], dim=1) / focal[:, None]
-            stages = self.network.read(self.network.encoder(images), box)
-        elif self._told_box:
-            stages = self.network(images, box_info(center, size, torch.zeros_like(center), focal))
-        else:
+        told = {"box": "plain", "box_info": "cliff"}.get(self._given[-1])
+        if told is None:
             stages = self.network(images)
+        else:
+            box = box_info(center, size, torch.zeros_like(center), focal, normalised=told == "cliff")
+            stages = self.network(images, box)
         if self.adversary is None or real is None:
             return list(stages), None
         with torch.autocast(images.device.type, enabled=False):
@@ -164,7 +162,8 @@ class PicturesTask:
 
     def groups(self) -> list[Group]:
         """The encoder at its own rate, the discriminator at ten times the network's (HMR)."""
-        found = [Group(f"network.{name}.", self._rate) for name in _ENCODERS if hasattr(self.module.network, name)]
+        parts = (*_ENCODERS, "upper")  # of the light networks: the encoder's upper half, which is learned further
+        found = [Group(f"network.{name}.", self._rate) for name in parts if hasattr(self.module.network, name)]
         return found if self.module.adversary is None else [*found, Group("adversary.", 10.0, 1e-4)]
 
     def batches(self, seeds: Seeds, device: torch.device) -> Iterator[Drawn]:
@@ -306,7 +305,9 @@ def build_task(options: PicturesOptions, count: int) -> PicturesTask:
     if isinstance(network, LightRegressor) and options.init is None:
         _begin_light(network, batches)
     module = Regression(network, adversary, options.shrink)
-    return PicturesTask(module, batches, held, losses, real, options.encoder_rate, options.workers, body)
+    task = PicturesTask(module, batches, held, losses, real, options.encoder_rate, options.workers, body)
+    _freeze_unused(task)
+    return task
 
 
 def _network(options: PicturesOptions) -> nn.Module:
@@ -326,9 +327,23 @@ def _network(options: PicturesOptions) -> nn.Module:
     return network
 
 
+def _freeze_unused(task: PicturesTask) -> None:
+    """Weights that no loss reaches are not trained: processes that train together would wait for their gradients."""
+    task.module.eval()  # batch norms keep their statistics
+    few = Drawn(
+        collate(task._held[:2], [0] * len(task._held[:2])), None if task._real is None else task._real.draw(2, 0)
+    )
+    task.loss(task.module, few, 0.0)[0].backward()
+    for value in task.module.parameters():
+        if value.grad is None:
+            value.requires_grad_(False)
+        value.grad = None
+    task.module.train()
+
+
 def _begin_light(network: LightRegressor, batches: PeopleBatches) -> None:
     """The encoder as it was published, and its maps brought to mean 0 and deviation 1 over some of the people."""
-    load_published(network.encoder, locate("blazepose_lite"))
+    network.load_encoder(locate("blazepose_lite"))
     few = PeopleBatches(replace(batches.plan, count=_SETTLED)).make(0)
     with torch.no_grad():
         network.settle(network.encoder(normalised(few.images, crop_family(batches.plan.family))))
