@@ -109,7 +109,8 @@ class Literal:
         for u in range(2):
             unit = f"{trans}.trans_units.{u}"
             layers = f"{unit}.global_unit.trans_layer_list"
-            far = sum(self.layer(f"{layers}.{k}.transformer_layer", x, f) for k, f in enumerate(placed)) / 4
+            seen = [self.layer(f"{layers}.{k}.transformer_layer", x, f) for k, f in enumerate(placed)]
+            far = torch.stack(seen).mean(0)
             table = self.state[f"{unit}.local_unit.relative_position_encoding_table.0"]
             layer = f"{unit}.local_unit.trans_layer_list.0.transformer_layer"
             near = [self.near(layer, x[j : j + 1], images[0], table, points[j]) for j in range(24)]
