@@ -38,11 +38,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def picture(name: str, image: Path | None, *, left: bool = False, **said: tuple[str | None, ...]) -> KeypointPicture:
+def picture(
+    name: str, image: Path | None, *, left: bool = False, gender: tuple[str | None, ...] = ()
+) -> KeypointPicture:
     points = np.ones((2, 17, 3))
     points[:, :, :2] = 30.0
     points[1, :, 0] = 1.0 if left else 30.0
-    return KeypointPicture(name, points, size=(60, 40), image=image, **said)
+    return KeypointPicture(name, points, size=(60, 40), image=image, gender=gender)
 
 
 def test_people_without_a_word_are_looked_at(folder: Path) -> None:

@@ -233,10 +233,10 @@ def feature_folder(folder: Path, seed: int, people: int) -> Path:
 
 
 def test_looks_are_found_again_and_learned(tmp_path: Path) -> None:
-    train, held = feature_folder(tmp_path / "train", 3, 120), feature_folder(tmp_path / "held", 4, 80)
+    train, held = feature_folder(tmp_path / "train", 3, 90), feature_folder(tmp_path / "held", 4, 50)
     vectors = read_vectors(train)
     assert set(vectors.look.tolist()) == {0, 1, 2, 3}
-    options = LightGenderOptions(train, held, tmp_path / "out", steps=80, batch=64, width=16, threads=1)
+    options = LightGenderOptions(train, held, tmp_path / "out", steps=60, batch=48, width=16, threads=1)
     path, done = train_light_gender(options)
     assert done.metrics["held_right"] > 0.85
     assert GenderNetwork(path, threads=1).side == 256

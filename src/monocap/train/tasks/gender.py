@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,8 @@ from monocap.skeletons import get
 from monocap.train.engine import Progress, Trained, TrainSettings, train
 from monocap.train.gender_calibration import THRESHOLD, logistic, right, summary
 from monocap.train.gender_crops import KEPT, MARGIN, GenderCrops, read_crops, write_crops
+from monocap.train.overfit import OVERFIT_LOG
+from monocap.train.settings import RunOptions
 from monocap.types import Array
 
 SETTINGS = TrainSettings(
@@ -53,6 +55,7 @@ class GenderOptions:
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: int | None = None
     resume: bool = False
+    run: RunOptions = field(default_factory=RunOptions)
 
 
 class GenderTask:
@@ -216,6 +219,7 @@ def train_gender(
     """
     given = {name: value for name in ("steps", "batch", "threads") if (value := getattr(options, name)) is not None}
     settings = replace(SETTINGS, seed=options.seed, accelerator=options.accelerator, **given)
+    settings = replace(settings, **options.run.given())
     settings = replace(
         settings,
         validate_every=max(1, min(settings.validate_every, settings.steps // 4)),
@@ -227,8 +231,10 @@ def train_gender(
     crops, held = read_crops(folder, "train"), read_crops(folder, "test")
     tuning = held.number % 4 == 0  # numbers are even
     torch.manual_seed(options.seed)
-    task = GenderTask(crops, held.take(np.flatnonzero(tuning)), options.width, settings.batch)
+    task = GenderTask(crops, held.take(np.flatnonzero(tuning)), options.width, settings.share)
     done = train(task, settings, options.out, options.resume, progress)
+    if settings.overfit is not None:
+        return options.out / OVERFIT_LOG, done
     task.module.load_state_dict(done.state)
     module = task.module.cpu().eval()
     numbers = calibrated(held.take(np.flatnonzero(tuning)), task.answers(module, held.take(np.flatnonzero(tuning))))
@@ -249,6 +255,9 @@ def train_gender(
     }
     arrays = {name: value.numpy() for name, value in done.state.items()}
     write_tensors(
-        options.out / "gender.safetensors", Tensors(arrays, {"name": ARCH, "width": options.width}, recipe), half=True
+        options.out / "gender.safetensors",
+        Tensors(arrays, {"name": ARCH, "width": options.width}, recipe),
+        True,
+        options.run.piece_bytes,
     )
     return path, done

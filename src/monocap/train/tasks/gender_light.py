@@ -6,7 +6,7 @@ Every second held-out picture chooses the weights and calibrates; the others tel
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,8 @@ from monocap.pipeline.outputs import versions
 from monocap.train.engine import Progress, Trained, TrainSettings, train
 from monocap.train.gender_calibration import THRESHOLD, logistic, summary
 from monocap.train.gender_features import GenderVectors, read_vectors
+from monocap.train.overfit import OVERFIT_LOG
+from monocap.train.settings import RunOptions
 from monocap.types import Array
 
 SETTINGS = TrainSettings(
@@ -48,6 +50,7 @@ class LightGenderOptions:
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: int | None = None
     resume: bool = False
+    run: RunOptions = field(default_factory=RunOptions)
 
 
 class LightGenderTask:
@@ -112,6 +115,7 @@ def train_light_gender(options: LightGenderOptions, progress: Progress | None = 
     """
     given = {name: value for name in ("steps", "batch", "threads") if (value := getattr(options, name)) is not None}
     settings = replace(SETTINGS, seed=options.seed, accelerator=options.accelerator, **given)
+    settings = replace(settings, **options.run.given())
     settings = replace(
         settings,
         validate_every=max(1, min(settings.validate_every, settings.steps // 4)),
@@ -122,8 +126,10 @@ def train_light_gender(options: LightGenderOptions, progress: Progress | None = 
     vectors, held = read_vectors(options.features), read_vectors(options.held_out)
     tuning, judged = (held.take(np.flatnonzero(held.number % 2 == odd)) for odd in (0, 1))
     torch.manual_seed(options.seed)
-    task = LightGenderTask(vectors, tuning, options.width, settings.batch)
+    task = LightGenderTask(vectors, tuning, options.width, settings.share)
     done = train(task, settings, options.out, options.resume, progress)
+    if settings.overfit is not None:
+        return options.out / OVERFIT_LOG, done
     judge = task.module.cpu()
     judge.load_state_dict(done.state)
     judge.eval()
@@ -147,6 +153,9 @@ def train_light_gender(options: LightGenderOptions, progress: Progress | None = 
     }
     arrays = {name: value.numpy() for name, value in done.state.items()}
     write_tensors(
-        options.out / "gender.safetensors", Tensors(arrays, {"name": ARCH, "width": options.width}, recipe), half=True
+        options.out / "gender.safetensors",
+        Tensors(arrays, {"name": ARCH, "width": options.width}, recipe),
+        True,
+        options.run.piece_bytes,
     )
     return path, done
