@@ -3,8 +3,8 @@
 The energy is SMPLify-X's for a part (`fitting.parts`), in standard deviations: reprojection, the points' shape,
 a Gaussian over the fingers' angles, components that no hand moves by, the coupling of end joints, ranges, the place
 where the body's wrist is, and how the forearm lets a hand turn. A hand that is seen from its edge looks like the other
-one from the other side, and the network may take it for that: its depth is tried both ways. Frames of a video are
-coupled by accelerations as those of bodies are (`smplifyx.video`).
+one from the other side, and the network may take it for that: its depth is tried both ways, and so is a straight wrist.
+Frames of a video are coupled by accelerations as those of bodies are (`smplifyx.video`).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from monocap.bodies import BodyModel
 from monocap.fitting.parts import Coupled, Part, Ranges, baked
-from monocap.fitting.smplifyx.solver import energy_of, minimise, step_bound
+from monocap.fitting.smplifyx.solver import Descent, energy_of, minimise, step_bound
 from monocap.fitting.smplifyx.state import At, Free
 from monocap.fitting.smplifyx.terms import Damped, Index, Points3D, Quadratic, Reprojection, Term
 from monocap.fitting.smplifyx.video import smoothed
 from monocap.fitting.terms import Rows
 from monocap.geometry.procrustes import rigid_alignment
-from monocap.geometry.rotations import left_jacobian_so3, matrix_to_axis_angle, rotation_between
+from monocap.geometry.rotations import axis_angle_to_matrix, left_jacobian_so3, matrix_to_axis_angle, rotation_between
 from monocap.priors.fingers import COUPLED, COUPLING, SHARE, finger_prior
 from monocap.types import Array, Camera
 
@@ -37,7 +37,7 @@ _SMALLEST = 1.0  # px of that deviation
 _METRES, _ROBUST = 0.022, 0.08  # of the network's 3D
 _PLACE, _DEPTH = 0.05, 0.15  # m that the body's wrist may be off across the line of sight and along it
 _USED, _UNUSED = 24, 0.06  # components that hands use, and rad that they move by the others
-_WRIST = (0.8, 0.3, 0.45)  # rad that hands turn against the forearm: along it, sideways, up and down
+_WRIST = (0.8, 0.25, 0.35)  # rad that hands turn against the forearm: along it, sideways, up and down
 _REACH, _BEYOND = (2.0, 0.8, 1.5), 0.1  # rad that they turn at most, the forearm's own turn included; the hinge there
 _TAKEN, _CHANGE = 2.5, 5.0  # nats: how rarely a hand is taken for the other one, and that this changes in a video
 _TRIED, _ALONE, _TOGETHER = 4, 10, 5  # iterations of both ways, of frames alone, and of windows
@@ -143,6 +143,10 @@ def fit_hand(
         for deep in ways:
             start = _start(part, rest, deep, some, home, camera)
             tried.append(minimise(energy_of(part, terms(every, deep)), start, bound, _TRIED, 1e-3))
+        if arm is not None:
+            start = _straight(_start(part, rest, ways[0], some, home, camera), arm)
+            straight = minimise(energy_of(part, terms(every, ways[0])), start, bound, _TRIED, 1e-3)
+            tried[0] = _better(tried[0], straight)
         mistaken = _mistaken(tried[1].cost - tried[0].cost, here)
         deep = np.where(mistaken[:, None, None], ways[1], ways[0])
         state = tried[1].state.where(mistaken, tried[0].state)
@@ -253,6 +257,18 @@ def _start(part: Part, rest: Array, metres: Array, points: Array, wrist: Array, 
     place = np.where((points[:, 0, 2] > 0)[:, None], place, wrist)
     state.values[:, part.layout["transl"]] = part.place(place)
     return state
+
+
+def _straight(start: Free, forearm: Array) -> Free:
+    """The same start with the hand in line with its ``forearm`` (N,3,3): of how it is turned only the twist is kept."""
+    twist = matrix_to_axis_angle(np.swapaxes(forearm, 1, 2) @ start.root) * [1.0, 0.0, 0.0]
+    return Free(forearm @ axis_angle_to_matrix(twist), start.values)
+
+
+def _better(one: Descent, other: Descent) -> Descent:
+    """Sample by sample the one of less energy."""
+    first = one.cost <= other.cost
+    return replace(one, state=one.state.where(first, other.state), cost=np.minimum(one.cost, other.cost))
 
 
 def _runs(seen: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
