@@ -12,7 +12,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from monocap.bodies import load_body  # noqa: E402
 from monocap.errors import InputError  # noqa: E402
+from monocap.geometry.rotations import axis_angle_to_matrix  # noqa: E402
 from monocap.nets.smpler import SmplerConfig, SmplerHead, WeakJoints  # noqa: E402
 from monocap.nets.smpler.attention import Attention, Window, take  # noqa: E402
 from monocap.nets.smpler.looks import Looks, WithAttention  # noqa: E402
@@ -119,6 +121,23 @@ def test_attention_is_the_textbook_one():
         strict=True,
     ):
         torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("count", [22, 24])
+def test_joints_of_the_open_body_lie_about_its_pelvis(count):
+    """As a body says them, whatever its shape and pose; the camera's t is where the pelvis goes."""
+    body = load_body("open")
+    joints = WeakJoints.of(body, 22) if count == 22 else WeakJoints.smpl()
+    pose, betas = 0.4 * torch.randn(2, 22, 3), torch.randn(2, 10)
+    rotmats = torch.eye(3).repeat(2, count, 1, 1)
+    rotmats[:, :22] = axis_angle_to_matrix(pose)
+    cam = torch.tensor([[0.8, 0.1, -0.2], [1.1, 0.0, 0.3]])
+    said = joints(rotmats, betas, cam)
+    torch.testing.assert_close(said[:, 0], cam[:, :1] * cam[:, 1:])
+    turns = {"global_orient": pose[:, 0].numpy(), "body_pose": pose[:, 1:].flatten(1).numpy()}
+    posed = body.joints_only(betas=betas.numpy(), **turns)[:, :22]
+    places = (posed - posed[:, :1])[..., :2] + cam[:, None, 1:].numpy()
+    np.testing.assert_allclose(said[:, :22], cam[:, None, :1].numpy() * places, atol=1e-5)
 
 
 def test_zero_heads_leave_the_first_estimate():

@@ -36,19 +36,25 @@ class WeakJoints(nn.Module):
 
     @classmethod
     def of(cls, body: BodyModel, joints: int, betas: int = BETAS) -> WeakJoints:
-        """Of the first ``joints`` joints of ``body``."""
+        """Of the first ``joints`` joints of ``body``, about its pelvis, which t places."""
         parents = tuple(int(p) for p in body.parents[:joints])
-        directions = torch.tensor(body.J_shapedirs[:joints, :, :betas])
-        return cls(torch.tensor(body.J_template[:joints]), directions, parents)
+        return cls._about_root(body, list(range(joints)), betas, parents)
 
     @classmethod
     def smpl(cls) -> WeakJoints:
-        """SMPL's 24 joints on the open body: the hands' lie where its middle fingers begin."""
+        """SMPL's 24 joints on the open body, about its pelvis: the hands' lie where its middle fingers begin.
+
+        A released file brings its own, about its body's origin, with `settle`.
+        """
         body = load_body("open")
         names = [*body.joint_names[:22], "left_middle1", "right_middle1"]
         rows = [body.joint_names.index(name) for name in names]
-        rest, directions = body.J_template[rows], body.J_shapedirs[rows][:, :, :BETAS]
-        return cls(torch.tensor(rest), torch.tensor(directions), SMPL_PARENTS)
+        return cls._about_root(body, rows, BETAS, SMPL_PARENTS)
+
+    @classmethod
+    def _about_root(cls, body: BodyModel, rows: list[int], betas: int, parents: tuple[int, ...]) -> WeakJoints:
+        rest, directions = body.J_template[rows], body.J_shapedirs[rows][:, :, :betas]
+        return cls(torch.tensor(rest - rest[:1]), torch.tensor(directions - directions[:1]), parents)
 
     def settle(self, state: Mapping[str, Tensor]) -> None:
         """Take rest joints and their directions from a body's buffers (v_template, shapedirs, J_regressor).
