@@ -234,7 +234,8 @@ class HandFollower:
         """The hand where the body says that it is: in two regions at first, later in one of them at a time."""
         regions = aimed.roi, aimed.roi.scaled(_CLOSER)
         away = self._away[side]
-        for region in regions if away == 0 and not self._brief else regions[away % 2 :][:1]:
+        one_of_them = (away if self._brief else away + 1) % 2
+        for region in regions if away == 0 and not self._brief else (regions[one_of_them],):
             first = _Found(self._network.estimate(image, region), aimed)
             if first.result.score < _HOPE:
                 continue
