@@ -21,6 +21,7 @@ from monocap.errors import InputError  # noqa: E402
 from monocap.geometry.rotations import axis_angle_to_matrix, rotation_6d_to_matrix  # noqa: E402
 from monocap.nets.hmr import Spin  # noqa: E402
 from monocap.nets.onnx_export import export_network, write_traced  # noqa: E402
+from monocap.nets.pose_tokenizer import Quantizer  # noqa: E402
 
 
 def unsettled(name: str, **options: Any) -> Any:
@@ -31,20 +32,29 @@ def unsettled(name: str, **options: Any) -> Any:
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
             module.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr]
+        elif isinstance(module, Quantizer):
+            nn.init.normal_(module.codebook)
     return net
 
 
+SMALL = {"size": "S"}
+SLOW: list[tuple[str, dict[str, Any]]] = [
+    ("hmr-resnet50v2", {}),
+    ("cliff-resnet50", {}),
+    ("cliff-hrnet48", {}),
+    ("hmr2", SMALL),
+    ("camerahmr", SMALL),
+    ("tokenhmr", {**SMALL, "tokenizer": {"width": 16, "code_dim": 8, "codes": 32}}),
+]
+
+
 @pytest.mark.parametrize(
-    "name",
-    [
-        "vibe",
-        "hmr-resnet50",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("hmr-resnet50v2", "cliff-resnet50", "cliff-hrnet48")),
-    ],
+    ("name", "options"),
+    [("vibe", {}), ("hmr-resnet50", {}), *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW)],
 )
-def test_graphs_agree_with_torch(tmp_path: Path, name: str) -> None:
+def test_graphs_agree_with_torch(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     """`export_network` traces two people and compares three; here another count runs once more."""
-    net = unsettled(name).train()
+    net = unsettled(name, **options).train()
     path = tmp_path / "net.onnx"
     assert export_network(path, net) < 1e-4
     assert net.training  # as it was before
@@ -56,7 +66,7 @@ def test_graphs_agree_with_torch(tmp_path: Path, name: str) -> None:
     np.testing.assert_allclose(np.linalg.det(rotmats), 1, atol=1e-4)
     described = session.get_modelmeta().custom_metadata_map
     assert described["arch"] == name
-    assert json.loads(described["options"]) == {}
+    assert json.loads(described["options"]) == options
     assert described["crop_family"] == net.crop
     assert described["joints"] == "24"
     assert described["layout"] == (net.layout or "axis_angle")

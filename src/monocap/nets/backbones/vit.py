@@ -123,4 +123,4 @@ class Vit(nn.Module):
         x = x + self.pos_embed[:, 1:] + self.pos_embed[:, :1]
         for block in self.blocks:
             x = recomputed(block, x) if self.checkpointing and torch.is_grad_enabled() else block(x)
-        return self.last_norm(x).transpose(1, 2).unflatten(2, self.grid)
+        return self.last_norm(x).transpose(1, 2).reshape(-1, self.channels, *self.grid)  # traces with any batch size
