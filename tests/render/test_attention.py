@@ -27,6 +27,18 @@ def test_a_tile_is_bright_where_its_token_looks(rng):
     assert not sheet[160:, 160:].any()
 
 
+def test_looking_everywhere_is_dim_and_looking_somewhere_bright():
+    crop = np.full((64, 64, 3), 128, np.uint8)
+    attention = np.stack([np.full((8, 8), 1 / 64), np.eye(8) / 8, np.zeros((8, 8))])
+    sheet = attention_sheet(crop, attention, ["", "", ""], side=64).astype(int)
+    everywhere, diagonal, nowhere = (
+        sheet[:, k * 64 : k * 64 + 64, 0] - sheet[:, k * 64 : k * 64 + 64, 2] for k in range(3)
+    )
+    assert 0 < everywhere.max() < diagonal.max() / 2
+    assert np.ptp(everywhere) == 0
+    assert not nowhere.any()
+
+
 def test_joints_are_marked_even_far_outside():
     crop = np.full((64, 64, 3), 90, np.uint8)
     plain = attention_sheet(crop, np.ones((2, 4, 4)), ["a", "b"], side=100)

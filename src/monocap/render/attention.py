@@ -24,7 +24,8 @@ def attention_sheet(
 ) -> Array:
     """Tiles (…,…,3) uint8 of ``crop`` (h,w,3) uint8 in grey, brighter and orange where a token looks.
 
-    ``attention`` (T,s,s), not negative, with a name for each; brightness is relative to the tile's own largest value.
+    ``attention`` (T,s,s), not negative, with a name for each. Brightness is the root of attention over the tile's
+    largest, or over eight times its mean: a token that looks everywhere alike is dim everywhere.
     ``points`` (J,2), −1…1 across the crop, marks the first J tokens' joints by a dot. ``columns`` of ``side`` pixels.
     Raises InputError for shapes that do not fit or attention that is negative or not finite.
     """
@@ -50,7 +51,8 @@ def attention_sheet(
 
 def _tile(grey: Array, weights: Array, name: str) -> Array:
     side = len(grey)
-    heat = cv2.resize(weights / max(float(weights.max()), 1e-12), (side, side), interpolation=cv2.INTER_LINEAR)
+    full = max(float(weights.max()), 8 * float(weights.mean()), 1e-12)
+    heat = cv2.resize(np.sqrt(weights / full), (side, side), interpolation=cv2.INTER_LINEAR)
     light = (_DIM * grey[..., None] / 255) * (1 - heat[..., None])
     lit = heat[..., None] * _HEAT * (0.35 + 0.65 * grey[..., None] / 255)
     tile = np.ascontiguousarray((255 * np.clip(light + lit, 0, 1)).astype(np.uint8))
