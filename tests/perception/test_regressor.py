@@ -137,6 +137,33 @@ def test_a_network_that_knows_only_its_crop_is_looked_at_along_its_ray(body: Bod
     np.testing.assert_allclose(cameras.project(guess.pelvis, CAMERA)[0], square.center, atol=1e-6)
 
 
+def test_a_second_look_in_a_mirror_is_turned_back(body: BodyModel, person: Sample) -> None:
+    """A network that says the truth of picture and mirror image is right; and two that differ are averaged."""
+    change = Change(rotation=0.5)
+    view = training_view(person, LIGHT, change)
+    first = oracle_of(crop_and_truth(person, change)[1]).answers
+    # of the mirror image: the box there, seen through a crop that turns the other way
+    flipped = crop_and_truth(person, Change(flip=True, rotation=-0.5))[1]
+    second = oracle_of(flipped).answers
+    np.testing.assert_allclose(flipped["size"], view.size, rtol=1e-9)
+
+    class Both:
+        """The first time what is true of the picture, then of its mirror image."""
+
+        def __init__(self) -> None:
+            self.said, self.asked = [first, second], []
+
+        def run(self, names: Sequence[str], given: dict[str, Array]) -> list[Any]:
+            self.asked.append(given)
+            return [self.said[len(self.asked) - 1][name] for name in names]
+
+    network, square = Both(), Roi(view.center, view.size, change.rotation)
+    guess = BodyRegressor(network, LIGHT).estimate_twice(person.read_image(), [square], CAMERA)
+    np.testing.assert_allclose(posed(body, guess), person.joints3d[:55], atol=1e-5)  # type: ignore[index]
+    told = np.append(flipped["center"], flipped["size"]) / flipped["focal"]
+    np.testing.assert_allclose(network.asked[1]["box"][0], told, atol=1e-6)
+
+
 def test_the_square_from_landmarks_is_that_of_the_training(body: BodyModel, person: Sample) -> None:
     """Near the square round what of the mesh lies in the picture; turned upright, all of that is still in it."""
     from monocap.fitting.landmarks import blazepose_landmarks

@@ -14,7 +14,7 @@ from monocap.fitting.terms import Rows
 from monocap.geometry import rotations
 from monocap.types import Array, BodyGuess
 
-_FAR, _BORNE_OUT = 10.0, 4.0  # standard deviations of a keypoint: no farther counts; a mean so large halves the trust
+_FAR, _BORNE_OUT = 10.0, 1.4  # standard deviations of a keypoint: no farther counts; a mean so large halves the trust
 _FREE = np.array([joint - 1 for joint in FREE_JOINTS])  # of the 21 body joints
 
 
@@ -59,7 +59,7 @@ def trust_in(skeleton: Skeleton, said: PoseState, guess: BodyGuess, seen: Observ
         / seen.deviation(PoseState(said.root, said.body_pose, transl, said.betas))[:, None]
     )
     error = np.sum(seen.weight * np.minimum(off, _FAR), axis=1) / np.maximum(seen.weight.sum(axis=1), 1e-9)
-    return np.where(np.any(guess.pelvis != 0, axis=1), 1.0 / (1.0 + (error / _BORNE_OUT) ** 2), 0.0)
+    return np.where(np.any(guess.pelvis != 0, axis=1), 1.0 / (1.0 + (error / _BORNE_OUT) ** 4), 0.0)
 
 
 @dataclass(frozen=True)

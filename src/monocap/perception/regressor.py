@@ -8,7 +8,7 @@ the crop for a whole picture (HMR, SPIN, SMPLer, HMR 2.0).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from monocap.errors import InputError
 from monocap.geometry import cameras, rotations
 from monocap.media.crops import check_image
 from monocap.perception.roi import Roi, upright
+from monocap.priors.limits import mirrored
 from monocap.skeletons import get
 from monocap.types import Array, BodyGuess, Camera
 
@@ -77,6 +78,20 @@ class BodyRegressor:
             return BodyGuess(np.zeros((0, 3 * JOINTS)), np.zeros((0, BETAS)), np.zeros((0, 3)))
         parts = [self._some(image, squares[k : k + _BATCH], camera) for k in range(0, len(squares), _BATCH)]
         return BodyGuess(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("pose", "betas", "pelvis")))
+
+    def estimate_twice(self, image_rgb: Array, squares: Sequence[Roi], camera: Camera) -> BodyGuess:
+        """As `estimate`, the mean of what is said of the picture and of its mirror image, whose errors are others."""
+        straight = self.estimate(image_rgb, squares, camera)
+        last = camera.width - 1
+        aside = replace(camera, cx=last - camera.cx)
+        there = [Roi(np.array([last - s.center[0], s.center[1]]), s.size, -s.rotation) for s in squares]
+        back = self.estimate(np.ascontiguousarray(image_rgb[:, ::-1]), there, aside)
+        root = back.pose[:, :3] * [1.0, -1.0, -1.0]
+        both = np.stack([straight.pose, np.concatenate([root, mirrored(back.pose[:, 3:])], axis=1)])
+        turns = rotations.axis_angle_to_matrix(both.reshape(2, -1, JOINTS, 3)).mean(axis=0)
+        pose = rotations.matrix_to_axis_angle(rotations.project_to_so3(turns)).reshape(len(squares), -1)
+        pelvis = (straight.pelvis + back.pelvis * [-1.0, 1.0, 1.0]) / 2
+        return BodyGuess(pose, (straight.betas + back.betas) / 2, pelvis)
 
     def attention(self, image_rgb: Array, square: Roi, camera: Camera) -> tuple[Array, Array]:
         """Where each joint looked, (…,h,w) as the network tells it, and the crop (h,w,3) uint8 that it looked at.

@@ -97,7 +97,7 @@ class CaptureEngine:
 
     def guess_still(self, image: NDArray[np.uint8], keypoints: Keypoints, camera: Camera) -> BodyGuess | None:
         """What the regression network says of one person in a picture (T = 1), if one is asked."""
-        return _of_one(self.guess(image, {0: keypoints}, camera).get(0))
+        return _of_one(self.guess(image, {0: keypoints}, camera, twice=True).get(0))
 
     def say_still(self, keypoints: Keypoints, camera: Camera, guess: BodyGuess) -> BodyEstimate:
         """The body of one picture as a ``guess`` (1,…) has it, nothing fitted."""
@@ -134,7 +134,7 @@ class CaptureEngine:
         if not found:
             self.warnings.append("nobody found in the picture")
         parts = self._parts(image, dict(enumerate(found)), new=True)
-        guesses = self.guess(image, dict(enumerate(found)), camera)
+        guesses = self.guess(image, dict(enumerate(found)), camera, twice=True)
         tracks = [_still_track(i, one, parts.get(i), _of_one(guesses.get(i))) for i, one in enumerate(found)]
         people = [(t, self.fit_still(one, camera, t.parts, t.guess)) for t, one in zip(tracks, found, strict=True)]
         return assemble(self.body, camera, 1.0, np.zeros(1, np.int64), np.zeros(1), people)
@@ -218,12 +218,16 @@ class CaptureEngine:
         # In a blink the person was there, only the pose had to be bridged.
         return replace(track, points3d=lifted), replace(estimate, valid=track.valid)
 
-    def guess(self, image: NDArray[np.uint8], seen: Mapping[int, Keypoints], camera: Camera) -> dict[int, BodyGuess]:
-        """What the regression network says of everybody seen in a picture, if one is asked; without batch shape."""
+    def guess(
+        self, image: NDArray[np.uint8], seen: Mapping[int, Keypoints], camera: Camera, twice: bool = False
+    ) -> dict[int, BodyGuess]:
+        """What the regression network says of everybody seen in a picture, if one is asked; without batch shape.
+
+        A photo is looked at ``twice``, also in a mirror."""
         if self.guesser is None or not seen:
             return {}
         with self.clock.stage("regress"):
-            return self.guesser.step(image, seen, camera)
+            return self.guesser.step(image, seen, camera, twice)
 
     def _parts(self, image: NDArray[np.uint8], seen: Mapping[int, Keypoints], new: bool = False) -> dict[int, Parts]:
         """Hands and faces of everybody seen in the next frame, or in a ``new`` picture, if they are wanted."""

@@ -31,10 +31,13 @@ class Guesser:
         own = {"open": body.name == "open", "smpl": body.kind.name in ("smpl", "smplh") and body.name != "open"}
         self._keep_betas = own[self.regressor.manner.shape]
 
-    def step(self, image: NDArray[np.uint8], seen: Mapping[int, Keypoints], camera: Camera) -> dict[int, BodyGuess]:
-        """What is said of each in ``seen``, without batch shape."""
+    def step(
+        self, image: NDArray[np.uint8], seen: Mapping[int, Keypoints], camera: Camera, twice: bool = False
+    ) -> dict[int, BodyGuess]:
+        """What is said of each in ``seen``, without batch shape; ``twice``: with a second look in a mirror."""
         squares = [body_square(one.points2d, self.regressor.crop, camera, UPRIGHT_FROM) for one in seen.values()]
-        guess = self.regressor.estimate(image, squares, camera)
+        ask = self.regressor.estimate_twice if twice else self.regressor.estimate
+        guess = ask(image, squares, camera)
         betas = guess.betas if self._keep_betas else np.zeros_like(guess.betas)
         return {
             identity: BodyGuess(guess.pose[row], betas[row], guess.pelvis[row]) for row, identity in enumerate(seen)
