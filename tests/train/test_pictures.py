@@ -193,6 +193,8 @@ def test_networks_of_the_registry_are_trained(synthetic: Path, tmp_path: Path, m
 
 
 def test_what_cannot_be_is_refused(synthetic: Path, coco: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="learns from features"):
+        build_task(options(tmp_path, f"synth:{synthetic}", model="vibe"), 2)
     with pytest.raises(InputError, match="nothing to train on"):
         build_task(options(tmp_path, ""), 2)
     with pytest.raises(InputError, match="nobody to validate on"):

@@ -3,50 +3,43 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from monocap import nets
 from monocap.assets.manifest import locate
 from monocap.assets.tensors import Tensors, read_tensors, write_tensors
-from monocap.bodies import BodyModel, load_body
-from monocap.data.augmentation import Change
+from monocap.bodies import load_body
 from monocap.data.crop_families import crop_family
 from monocap.data.sample import Sample
 from monocap.data.synthetic import read_synthetic
 from monocap.errors import InputError
-from monocap.geometry.cameras import box_info
-from monocap.metrics import mpjpe, mve, pa_mpjpe
 from monocap.nets.light_regressors import LightRegressor
 from monocap.nets.pose_discriminator import PoseDiscriminator
 from monocap.nets.registry import from_tensors, to_tensors
 from monocap.pipeline.outputs import versions
 from monocap.synth.sampler import Sampler, SynthSettings
-from monocap.train.adversarial import Adversary, RealPoses, Scores, joined
-from monocap.train.body_losses import Estimate, LossRecipe, body_losses, project, recipe
-from monocap.train.engine import Group, Progress, Seeds, Trained, TrainSettings, train
+from monocap.train.adversarial import Adversary, RealPoses
+from monocap.train.body_losses import recipe
+from monocap.train.engine import Progress, Trained, TrainSettings, train
 from monocap.train.overfit import OVERFIT_LOG
-from monocap.train.people_batches import BatchPlan, PeopleBatches, Source, load, parse_sources
-from monocap.train.posed_body import PosedBody
+from monocap.train.people_batches import BatchPlan, PeopleBatches, Source, parse_sources
+from monocap.train.picture_task import ENCODERS, PicturesTask, Regression, freeze_unused
 from monocap.train.settings import RunOptions
-from monocap.train.supervision import Batch, collate, normalised, supervise
+from monocap.train.supervision import normalised
 
 SETTINGS = TrainSettings(
     steps=100_000, batch=64, learning_rate=5e-5, warmup=500, average=0.999, clip=10.0, validate_every=1000
 )
 HELD = 64  # people that validation looks at
-_SKIN = 256  # vertices of the vertex term
 _SETTLED = 32  # people over whose feature maps the light networks' means are taken
 _LOSSES = (("hmr-resnet50v2", "hmr"), ("hmr-light", "cliff"), ("hmr", "spin"), ("cliff", "cliff"), ("vibe", "vibe"),
            ("smpler-light", "cliff"), ("smpler", "smpler"), ("tokenhmr", "hmr2"), ("hmr2", "hmr2"))  # fmt: skip
-_ENCODERS = ("encoder", "backbone")
 
 
 @dataclass(frozen=True)
@@ -91,154 +84,6 @@ class PicturesOptions:
     run: RunOptions = field(default_factory=RunOptions)
 
 
-class Drawn(NamedTuple):
-    """A batch of people, and as many real rotations and betas as the discriminator is shown estimates."""
-
-    people: Batch
-    real: tuple[Tensor, Tensor] | None
-
-
-class Regression(nn.Module):
-    """A network, and the discriminator of its estimates if there is one: all that learns, in one call."""
-
-    def __init__(self, network: nn.Module, adversary: Adversary | None = None, shrink: int = 1) -> None:
-        super().__init__()
-        self.network, self.adversary, self.shrink = network, adversary, shrink
-        example: Any = getattr(network, "example", None)
-        self._given = tuple(example(1)) if example is not None else ("image",)
-
-    def forward(
-        self, images: Tensor, place: tuple[Tensor, Tensor, Tensor], real: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[list[Any], Scores | None]:
-        """Estimates of every stage for normalised crops (N,3,h,w), whose squares' centre (N,2), side and focal length
-        (N,) are ``place``; scores where ``real`` ones are given."""
-        if self.shrink > 1:
-            images = functional.avg_pool2d(images, self.shrink)
-        center, size, focal = place
-        told = {"box": "plain", "box_info": "cliff"}.get(self._given[-1])
-        if told is None:
-            stages = self.network(images)
-        else:
-            box = box_info(center, size, torch.zeros_like(center), focal, normalised=told == "cliff")
-            stages = self.network(images, box)
-        if self.adversary is None or real is None:
-            return list(stages), None
-        with torch.autocast(images.device.type, enabled=False):
-            fake = joined([(stage.rotmats.float(), stage.betas.float()) for stage in stages])
-            return list(stages), self.adversary(real, fake)
-
-
-class PicturesTask:
-    """People by the batch from workers; held-out rendered people for validation."""
-
-    unit = "pictures"
-
-    def __init__(
-        self,
-        module: Regression,
-        batches: PeopleBatches,
-        held: Sequence[Sample],
-        losses: LossRecipe,
-        real: RealPoses | None = None,
-        encoder_rate: float = 1.0,
-        workers: int = 0,
-        body: BodyModel | None = None,
-    ) -> None:
-        self.module, self.losses = module, losses
-        self._batches, self._real, self._workers, self._rate = batches, real, workers, encoder_rate
-        plan = batches.plan
-        self._body = body or load_body("open")
-        self._family = crop_family(plan.family)
-        skin = _SKIN if losses.vertices is not None else 0
-        origin = _origin(module.network)
-        self._posed = PosedBody(self._body, skin=skin, joints=plan.joints, origin=origin)
-        self._whole = PosedBody(self._body, skin="all", joints=plan.joints, origin=origin)
-        crops = [(sample, supervise(sample, self._family, Change(), plan.joints, plan.body)) for sample in held]
-        known = [(sample, crop) for sample, crop in crops if crop is not None and sample.body == "open"]
-        if not known:
-            raise InputError("nobody to validate on: held-out people need a picture and parameters of the open body")
-        self._held = [crop for _, crop in known]
-        self._true = [self._true_body(sample) for sample, _ in known]
-
-    def groups(self) -> list[Group]:
-        """The encoder at its own rate, the discriminator at ten times the network's (HMR)."""
-        parts = (*_ENCODERS, "upper")  # of the light networks: the encoder's upper half, which is learned further
-        found = [Group(f"network.{name}.", self._rate) for name in parts if hasattr(self.module.network, name)]
-        return found if self.module.adversary is None else [*found, Group("adversary.", 10.0, 1e-4)]
-
-    def batches(self, seeds: Seeds, device: torch.device) -> Iterator[Drawn]:
-        """The batches of ``seeds``, prepared ahead."""
-        for seed, people in zip(seeds, load(self._batches, seeds, self._workers, device), strict=True):
-            yield Drawn(people, self._real_for(seed, people, device))
-
-    def batch(self, generator: torch.Generator, device: torch.device) -> Drawn:
-        seed = generator.initial_seed()
-        people = self._batches.make(seed).to(device)
-        return Drawn(people, self._real_for(seed, people, device))
-
-    def _real_for(self, seed: int, people: Batch, device: torch.device) -> tuple[Tensor, Tensor] | None:
-        if self._real is None:
-            return None
-        shown = getattr(getattr(self.module.network, "regressor", None), "iterations", 1)  # all stages, as HMR
-        rotations, betas = self._real.draw(shown * len(people.images), seed)
-        return rotations.to(device), betas.to(device)
-
-    def loss(self, module: nn.Module, batch: Drawn, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        which, targets = self.losses, batch.people.targets
-        images = normalised(batch.people.images, self._family)
-        stages, scores = module(images, (targets.center, targets.size, targets.focal), batch.real)
-        posed = self._posed.to(images.device)
-        if which.vertices is not None:
-            points, skin = posed(targets.rotmats, targets.betas)
-            assert skin is not None
-            targets = replace(targets, body=(points, skin))
-        counted = stages if which.stages == "all" else stages[-1:]
-        estimates = [Estimate(*stage, *posed(stage.rotmats, stage.betas)) for stage in counted]
-        total, parts = body_losses(which, estimates, targets, posed.names)
-        if scores is not None:
-            players = scores.losses(which.adversarial)
-            total, parts = total + torch.stack(list(players.values())).sum(), parts | players
-        return total, parts
-
-    def validate(self, module: nn.Module) -> dict[str, float]:
-        """Errors on held-out people, mm, pelvis on pelvis: of the 22 joints, after the best similarity and without, of
-        the skin (hands and face at rest in both); and of points in the picture, per cent of the crop."""
-        device = next(module.parameters()).device
-        found: dict[str, list[np.ndarray]] = {"pa_mpjpe_mm": [], "mpjpe_mm": [], "pve_mm": [], "crop_percent": []}
-        for start in range(0, len(self._held), 32):
-            people = collate(self._held[start : start + 32], [0] * len(self._held[start : start + 32])).to(device)
-            true = self._true[start : start + 32]
-            t = people.targets
-            stages, _ = module(normalised(people.images, self._family), (t.center, t.size, t.focal))
-            points, skin = self._whole.to(device)(stages[-1].rotmats, stages[-1].betas)
-            assert skin is not None
-            joints, mesh = ((part - points[:, :1]).cpu().numpy() for part in (points[:, :22], skin))
-            true_joints, true_mesh = (np.stack(part) for part in zip(*true, strict=True))
-            found["pa_mpjpe_mm"].append(1e3 * pa_mpjpe(joints, true_joints))
-            found["mpjpe_mm"].append(1e3 * mpjpe(joints, true_joints, root=0))
-            found["pve_mm"].append(1e3 * mve(mesh, true_mesh))
-            flat = project(self.losses.projection, points, stages[-1].cam.float(), t)
-            missed = (flat - t.points).norm(dim=-1) * (t.seen > 0)
-            found["crop_percent"].append((50 * missed.sum(1) / (t.seen > 0).sum(1).clamp(min=1)).cpu().numpy())
-        return {name: float(np.concatenate(values).mean()) for name, values in found.items()}
-
-    def _true_body(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """Joints (22,3) and skin (V,3) about the pelvis, of a sample with parameters of the open body."""
-        assert sample.params is not None
-        given = {name: getattr(sample.params, name) for name in ("betas", "global_orient", "body_pose")}
-        posed = self._body(**given)
-        return posed.joints[:22] - posed.joints[:1], posed.vertices - posed.joints[:1]
-
-
-def _origin(network: nn.Module) -> Literal["pelvis", "body"]:
-    """Where the body is before the camera moves it: as the network's own projection has it, else about the pelvis."""
-    own: Any = getattr(getattr(network, "head", None), "joints2d", None)
-    if own is None:
-        return "pelvis"
-    rest = own.space(torch.eye(3).expand(1, len(own.parents), 3, 3), torch.zeros(1, 10))
-    return "pelvis" if float(rest[0, 0].detach().norm()) < 1e-6 else "body"
-
-
 def train_pictures(options: PicturesOptions, progress: Progress | None = None) -> tuple[Path, Trained]:
     """Train, and write ``OUT/MODEL.safetensors`` with its recipe; its path (with ``run.overfit``: that of the losses)
     and what was measured on held-out people.
@@ -267,7 +112,7 @@ def train_pictures(options: PicturesOptions, progress: Progress | None = None) -
         "command": _command(options, settings),
         "settings": asdict(settings),
         "losses": asdict(task.losses),
-        "data": _described(task),
+        "data": task.described(),
         "held_out": {name: round(value, 3) for name, value in done.metrics.items()},
         "step": done.step,
         "seconds": round(done.seconds),
@@ -306,7 +151,7 @@ def build_task(options: PicturesOptions, count: int) -> PicturesTask:
         _begin_light(network, batches)
     module = Regression(network, adversary, options.shrink)
     task = PicturesTask(module, batches, held, losses, real, options.encoder_rate, options.workers, body)
-    _freeze_unused(task)
+    freeze_unused(task)
     return task
 
 
@@ -321,24 +166,10 @@ def _network(options: PicturesOptions) -> nn.Module:
     if options.init is not None:
         _fill(network, options.init)
     if options.freeze_encoder:
-        for name in _ENCODERS:
+        for name in ENCODERS:
             if hasattr(network, name):
                 getattr(network, name).requires_grad_(False)
     return network
-
-
-def _freeze_unused(task: PicturesTask) -> None:
-    """Weights that no loss reaches are not trained: processes that train together would wait for their gradients."""
-    task.module.eval()  # batch norms keep their statistics
-    few = Drawn(
-        collate(task._held[:2], [0] * len(task._held[:2])), None if task._real is None else task._real.draw(2, 0)
-    )
-    task.loss(task.module, few, 0.0)[0].backward()
-    for value in task.module.parameters():
-        if value.grad is None:
-            value.requires_grad_(False)
-        value.grad = None
-    task.module.train()
 
 
 def _begin_light(network: LightRegressor, batches: PeopleBatches) -> None:
@@ -357,7 +188,7 @@ def _fill(network: nn.Module, path: Path) -> None:
     if set(fits) == set(own) == set(given):
         network.load_state_dict(given)
         return
-    wanted = {name for name in own if name.startswith(_ENCODERS)}
+    wanted = {name for name in own if name.startswith(ENCODERS)}
     if not wanted or not wanted <= set(fits):
         raise InputError(f"{path}: neither this network's weights nor those of one with the same encoder")
     network.load_state_dict({name: fits[name] for name in wanted}, strict=False)
@@ -400,17 +231,6 @@ def _rendered(settings: SynthSettings) -> list[Sample]:
         found += [s for s in sampler.sample(number).samples() if s.in_protocol and s.box is not None]
         number += 1
     return found[:HELD]
-
-
-def _described(task: PicturesTask) -> dict[str, Any]:
-    plan, batches = task._batches.plan, task._batches
-    named = [s.path.name if s.path is not None else "rendered on the way" for s in plan.sources]
-    return {
-        "sources": dict(zip(named, [round(share, 4) for share in batches.shares], strict=True)),
-        "sizes": dict(zip(named, batches.sizes, strict=True)),
-        "held_out": len(task._held),
-        "augmentation": plan.augmentation,
-    }
 
 
 def _command(options: PicturesOptions, settings: TrainSettings) -> str:
