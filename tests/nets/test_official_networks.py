@@ -115,6 +115,23 @@ def test_a_whole_official_file_goes_through_the_command_line(
         assert torch.equal(net.state_dict()[net.own_name(official)], value)
 
 
+@pytest.mark.slow
+def test_smpler_goes_in_and_comes_back(tmp_path: Path, shared: Shared) -> None:
+    """The licensed body's joints are taken from the file, its mesh is not kept."""
+    from monocap.skeletons import get
+
+    state = released(shared, "smpler_w32", "cpu")
+    state["smpl_handler.smpl.parents"] = torch.tensor(get("smpl24").parents)
+    torch.save(state, tmp_path / "SMPLer_h36m.pt")
+    tensors = import_official(tmp_path / "SMPLer_h36m.pt")
+    nets.save(load_official_network(state), tmp_path / "smpler.safetensors", tensors.recipe)
+    net = nets.load(tmp_path / "smpler.safetensors")
+    assert not any(value.size > 20_000 and "joints2d" in name for name, value in tensors.arrays.items())
+    for name, value in net.state_dict().items():
+        np.testing.assert_array_equal(tensors.arrays[name], value)
+    assert bool(torch.isfinite(net.answer(*net.example(1).values()).rotmats).all())
+
+
 def test_vibe_is_found_beside_its_discriminator(tmp_path: Path, shared: Shared) -> None:
     generator = released(shared, "vibe_gen_state_dict", "cpu")
     judge = released(shared, "vibe_disc_motion_state_dict", "cpu")
