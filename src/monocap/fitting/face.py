@@ -51,11 +51,11 @@ class FaceFit:
     seen: NDArray[np.bool_]
 
 
-def face_part(body: BodyModel, points: Sequence[str] = POINTS, as_seen: bool = True) -> Part:
+def face_part(body: BodyModel, points: Sequence[str] = POINTS) -> Part:
     """The head of a `baked` body of SMPL-X's kind. Raises InputError if it has no points of the face."""
     poses = {"pose": 0, "jaw_pose": 1, "left_eye_pose": 1, "right_eye_pose": 1}
     joints = ("head", "jaw", "left_eye", "right_eye")
-    return Part.cut(body, joints, points, poses, expressions=True, as_seen=as_seen)
+    return Part.cut(body, joints, points, poses, expressions=True)
 
 
 def fit_face(
@@ -74,7 +74,7 @@ def fit_face(
     out["expression"] = np.zeros((frames, body.num_expressions))
     if seen.any():
         bare = baked(body, betas)
-        part, lips = face_part(bare), face_part(bare, (*_UPPER, *_LOWER), as_seen=False).points
+        part, lips = face_part(bare), face_part(bare, (*_UPPER, *_LOWER)).points
         likely = parameters(body, np.asarray(shapes, np.float64)[seen])
         state = part.rest(int(seen.sum()))
         state.root[:] = turn[seen]

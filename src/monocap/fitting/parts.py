@@ -53,10 +53,8 @@ class Part(Model):
         poses: Mapping[str, int],
         mean: Array | None = None,
         expressions: bool = False,
-        as_seen: bool = True,
     ) -> Part:
-        """The ``joints`` of a `baked` body, parents first, with ``points`` by name, where the networks see them unless
-        ``as_seen`` is False.
+        """The ``joints`` of a `baked` body, parents first, with ``points`` by name, where the networks see them.
 
         ``poses``: names of pose unknowns and how many joints each has, in the order of ``joints`` behind the first;
         the first of them is called pose. Raises InputError for points that the body does not have.
@@ -81,7 +79,7 @@ class Part(Model):
         sizes["betas"] = 0
         rest = np.zeros((len(joints), 3)) if mean is None else np.asarray(mean, np.float64).reshape(-1, 3)
         place = np.repeat(np.arange(len(points)), np.diff(carriers.begin))
-        off = np.array([offset_of(name) if as_seen else np.zeros(3) for name in points])[place]
+        off = np.array([offset_of(name) for name in points])[place]
         carriers = replace(carriers, moment=carriers.moment + carriers.mass[:, None] * off)
         model = replace(chosen, carriers=carriers, head=0)
         return cls(replace(body, hand_components={}), Layout.of(sizes), tree, model, None, parts, rest)
