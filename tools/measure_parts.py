@@ -31,7 +31,7 @@ from monocap.fitting.landmarks import blazepose_landmarks
 from monocap.fitting.state import PoseState, Skeleton, landmark_points
 from monocap.geometry.kinematics import forward_kinematics_numba
 from monocap.geometry.procrustes import rigid_alignment
-from monocap.geometry.rotations import axis_angle_to_matrix, geodesic_angle
+from monocap.geometry.rotations import axis_angle_to_matrix, geodesic_angle, matrix_to_axis_angle
 from monocap.media.pictures import read_picture
 from monocap.perception.face import FaceFollower, FaceNetwork
 from monocap.perception.hands import HandFollower, HandNetwork
@@ -193,7 +193,11 @@ def hand_error(
         for at, colour in ((points[:, :2], (0, 255, 0)), (pixels, (255, 0, 0))):
             for x in at:
                 cv2.circle(drawn, tuple(int(v) for v in x), 2, colour, -1)
-        show.append(drawn)
+        joint = _NAMES.index(f"{side}_wrist") - 1
+        turned = params["body_pose"].copy()
+        turned[3 * joint : 3 * joint + 3] = matrix_to_axis_angle(world[_NAMES.index(f"{side}_elbow")].T @ fit.turn[0])
+        skin = studio.body(**{**posed, "body_pose": turned}).vertices
+        show += [drawn, overlay(picture, [Mesh(skin, studio.body.faces)], camera)]
     return {
         "wrist": 1e3 * float(error.mean()),
         "palm": laid(palm),
@@ -255,7 +259,7 @@ def main() -> None:
     parser.add_argument("--hand", type=float, default=128.0, help="pixels from wrist to fingertip")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--calibrate", action="store_true", help="print offsets of the networks' points instead")
-    parser.add_argument("--pictures", type=Path, help="folder for a sheet of what was seen")
+    parser.add_argument("--pictures", type=Path, help="folder for a sheet of what was seen and found")
     options = parser.parse_args()
     studio, rng = Studio(options.hand / HAND * DISTANCE), np.random.default_rng(options.seed)
     hands, face = HandNetwork(), FaceNetwork()
