@@ -52,7 +52,8 @@ def person(body: BodyModel) -> Sample:
         body_pose=rng.normal(0, 0.25, 63),
         transl=np.array([-0.5, 0.25, 3.6]),
     )
-    joints = np.asarray(body.keypoints(SKELETON, **params.asdict()))
+    parameters: dict[str, Any] = params.asdict()
+    joints = np.asarray(body.keypoints(SKELETON, **parameters))
     flat = cameras.project(joints, CAMERA)
     center, size = box_of_points(flat)
     return Sample(

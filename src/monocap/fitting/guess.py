@@ -15,6 +15,7 @@ from monocap.geometry import rotations
 from monocap.types import Array, BodyGuess
 
 _FAR, _BORNE_OUT = 10.0, 1.4  # standard deviations of a keypoint: no farther counts; a mean so large halves the trust
+_SURE, _UNSURE = 0.8, 10.0  # mean weight of sure keypoints; what is missing to it, times this, is allowed more
 _FREE = np.array([joint - 1 for joint in FREE_JOINTS])  # of the 21 body joints
 
 
@@ -47,7 +48,8 @@ def guessed_hints(skeleton: Skeleton, state: PoseState) -> Array:
 def trust_in(skeleton: Skeleton, said: PoseState, guess: BodyGuess, seen: Observation) -> Array:
     """(T,) 0–1: how far a guess is to be believed: it must look like the keypoints; 0 where nothing was said.
 
-    What counts is its shape in the picture, not where and how large: those the keypoints tell better.
+    What counts is its shape in the picture, not where and how large: those the keypoints tell better. Keypoints that
+    are unsure themselves contradict less.
     """
     state = PoseState(said.root, said.body_pose, np.zeros_like(said.transl), said.betas)
     points = landmark_points(skeleton, state)
@@ -59,7 +61,9 @@ def trust_in(skeleton: Skeleton, said: PoseState, guess: BodyGuess, seen: Observ
         / seen.deviation(PoseState(said.root, said.body_pose, transl, said.betas))[:, None]
     )
     error = np.sum(seen.weight * np.minimum(off, _FAR), axis=1) / np.maximum(seen.weight.sum(axis=1), 1e-9)
-    return np.where(np.any(guess.pelvis != 0, axis=1), 1.0 / (1.0 + (error / _BORNE_OUT) ** 4), 0.0)
+    sure = seen.weight.sum(axis=1) / max(float(skeleton.landmarks.weight.sum()), 1e-9)
+    allowed = _BORNE_OUT + _UNSURE * np.maximum(_SURE - sure, 0.0)
+    return np.where(np.any(guess.pelvis != 0, axis=1), 1.0 / (1.0 + (error / allowed) ** 4), 0.0)
 
 
 @dataclass(frozen=True)
