@@ -9,6 +9,7 @@ import pytest
 
 from monocap.errors import InputError
 from monocap.perception import BlazePose, PeopleDetector, find_people_keypoints
+from monocap.perception.face import FaceFollower, FaceNetwork
 from monocap.perception.hands import HandFollower, HandNetwork, HandResult, aim, region_of
 from monocap.perception.parts import PartsFinder, bridged, no_parts
 from monocap.perception.roi import Roi
@@ -184,6 +185,25 @@ def test_gaps_between_looks_are_bridged_and_no_others() -> None:
         assert not filled.face[t].any()
     assert not filled.hands[:, 1].any()
     np.testing.assert_array_equal(bridged(parts, valid, 1).hands, parts.hands)
+
+
+def test_a_face_that_is_away_is_looked_for_less_often_and_found_again(
+    picture: Pictures, detector: PeopleDetector, lite: BlazePose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = picture("yoga.jpg")
+    body = person(image, detector, lite).points2d
+    network = FaceNetwork(1)
+    looks = []
+    estimate = network.estimate
+    monkeypatch.setattr(network, "estimate", lambda *given, **named: looks.append(1) or estimate(*given, **named))
+    follower = FaceFollower(network)
+    for _ in range(12):
+        assert not follower.step(np.full_like(image, 127), body)[0].any()
+    assert 7 <= len(looks) <= 18, "seven frames, and two of the next five"
+    resumed = FaceFollower(network)
+    resumed.restore(follower.state())
+    assert resumed.step(image, body)[0].any(), "the twelfth frame is one in which it is looked for"
+    assert not resumed.state()[5]
 
 
 def test_nothing_in_an_empty_picture(

@@ -24,7 +24,9 @@ INPUT, POINTS = 256, 478
 _BODY = get("blazepose33")
 _MARGIN = 1.5  # MediaPipe's: side of the region over that of the box around all points
 _HEAD = ("left_eye", "right_eye", "left_ear", "right_ear", "nose", "mouth_left", "mouth_right")
+_HOPE = 0.001  # presence in the first look from which there is a second: a face too small in it scores little
 _SEEN = 0.85  # presence from which there is a face; the back of a head reaches 0.7
+_OFTEN, _RETRY = 6, 3  # a face that was not found is looked for again in so many frames, then in every third
 _UNSURE = 0.3  # confidence of the body's nose below which none is looked for
 _SMALLEST = 12.0  # px, side of a head that shows a face
 _RIGHT_EYE, _LEFT_EYE = 33, 263  # outer corners
@@ -106,7 +108,7 @@ def aim(body: Array) -> Roi | None:
     eyes, lips = (left_eye + right_eye)[:2] / 2, (mouth[0] + mouth[1])[:2] / 2
     down = float(np.linalg.norm(lips - eyes))
     ears = float(np.linalg.norm((left_ear - right_ear)[:2]))
-    size = max(3.0 * down, 1.25 * ears)
+    size = max(2.5 * down, 1.05 * ears)
     if size < _SMALLEST:
         return None
     axis = lips - eyes if down > 1e-6 else np.array([0.0, 1.0])
@@ -119,31 +121,35 @@ class FaceFollower:
     def __init__(self, network: FaceNetwork) -> None:
         self._network = network
         self._last: Roi | None = None
+        self._away = 0  # frames since it was not found
 
     def step(self, image_rgb: Array, body: Array) -> tuple[Array, Array]:
         """Points (53,3) and weights (52,) as in `FaceResult` in the next frame, where the body's keypoints are ``body``
         (33,3); zero where no face is seen."""
-        aimed = aim(body)
+        waits = self._away > _OFTEN and self._away % _RETRY > 0
+        aimed = None if waits else aim(body)
         found = None
         if aimed is not None and self._last is not None and _on(self._last, aimed):
             found = self._network.estimate(image_rgb, self._last)
         if aimed is not None and (found is None or not _fits(found, aimed)):
             first = self._network.estimate(image_rgb, aimed, shapes=False)
-            found = self._network.estimate(image_rgb, first.next_roi) if first.score > 0.1 else None
+            found = self._network.estimate(image_rgb, first.next_roi) if first.score > _HOPE else None
         if aimed is None or found is None or not _fits(found, aimed):
             self._last = None
+            self._away += 1
             return np.zeros((FACE_POINTS, 3), np.float32), np.zeros(len(ARKIT), np.float32)
-        self._last = found.next_roi
+        self._last, self._away = found.next_roi, 0
         return found.points, found.shapes
 
     def state(self) -> Array:
-        """(5,): centre, side and rotation of the region, and whether there is one."""
+        """(6,): centre, side and rotation of the region, whether there is one, for how many frames there was none."""
         roi = self._last
-        return np.zeros(5) if roi is None else np.array([*roi.center, roi.size, roi.rotation, 1.0])
+        return np.array([0, 0, 0, 0, 0.0, self._away] if roi is None else [*roi.center, roi.size, roi.rotation, 1.0, 0])
 
     def restore(self, state: Array) -> None:
         """Go on from a `state`."""
         self._last = Roi(np.asarray(state[:2], float), float(state[2]), float(state[3])) if state[4] else None
+        self._away = int(state[5])
 
 
 def _on(roi: Roi, aimed: Roi) -> bool:

@@ -13,7 +13,7 @@ from monocap.perception.face import FaceFollower, FaceNetwork
 from monocap.perception.hands import HandFollower, HandNetwork
 from monocap.types import ARKIT, FACE_POINTS, HAND_POINTS, Array, Keypoints, Parts
 
-_HANDS, _FACE = 18, 5  # numbers that a follower of hands, and of a face, has in its state
+_HANDS, _FACE = 18, 6  # numbers that a follower of hands, and of a face, has in its state
 
 
 class PartsFinder:
