@@ -27,6 +27,8 @@ from monocap.train.people_batches import (  # noqa: E402
     BatchPlan,
     PeopleBatches,
     Source,
+    _one,
+    _some,
     load,
     parse_sources,
     shares,
@@ -134,6 +136,18 @@ def test_shares_are_kept(synthetic: Path, coco: Path) -> None:
     assert batches.shares == [0.75, 0.25]
     drawn = torch.cat([batches.make(seed).source for seed in range(4)]).float().mean()
     assert 0.1 < float(drawn) < 0.4
+
+
+def test_every_sample_has_the_same_chance() -> None:
+    """Also where sequences are of very different length."""
+    ranges, found = [range(0, 2), range(2, 40), range(40, 50)], np.zeros(50)
+    for seed in range(4000):
+        rng = np.random.default_rng(seed)
+        some = _some(ranges, rng)
+        for _ in range(3):
+            found[_one(some, rng)] += 1
+    expected = found.sum() / 50
+    assert [abs(found[list(r)].mean() / expected - 1) < 0.15 for r in ranges] == [True] * 3
 
 
 def test_published_mix() -> None:

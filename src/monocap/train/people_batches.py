@@ -202,6 +202,7 @@ class _Opened:
     collections: list[Collection | None] = field(init=False)
     sizes: list[int | None] = field(init=False)
     shares: list[float] = field(init=False)
+    ranges: list[list[range]] = field(init=False)
     _samplers: dict[int, Sampler] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -212,6 +213,7 @@ class _Opened:
             if size is not None and size < 1:
                 raise InputError(f"{source.path}: has {size + source.held} samples, {source.held} of them held out")
         self.shares = shares(sources, self.sizes, self.plan.mix)
+        self.ranges = [_ranges(c, size) for c, size in zip(self.collections, self.sizes, strict=True)]
 
     def sampler(self, source: int) -> Sampler:
         if source not in self._samplers:
@@ -229,12 +231,7 @@ class _Draws:
         self._family, self._strengths = crop_family(plan.family), PUBLISHED[plan.augmentation]
         self._waiting: list[Sample] = []
         self._numbers: list[int] = []
-        collection = opened.collections[source]
-        self._ranges: list[range] = []
-        if collection is not None:
-            size = opened.sizes[source] or 0
-            near = [collection.in_sequence(s) for s in _sequences(collection, size, rng)]
-            self._ranges = [range(r.start, min(r.stop, size)) for r in near]
+        self._ranges = _some(opened.ranges[source], rng)
 
     def next(self) -> Crop:
         for _ in range(_TRIES):
@@ -256,11 +253,7 @@ class _Draws:
     def _sample(self) -> Sample | None:
         collection = self._opened.collections[self._source]
         if collection is not None:
-            at = int(self._rng.integers(sum(map(len, self._ranges))))
-            for numbers in self._ranges:
-                if at < len(numbers):
-                    return collection[numbers[at]]
-                at -= len(numbers)
+            return collection[_one(self._ranges, self._rng)]
         if not self._waiting:
             if not self._numbers:
                 first = _BLOCK * int(self._rng.integers(_BLOCKS))
@@ -270,14 +263,26 @@ class _Draws:
         return self._waiting.pop() if self._waiting else None
 
 
-def _sequences(collection: Collection, size: int, rng: np.random.Generator) -> list[str]:
-    """A few sequences, drawn by how many of the first ``size`` samples they hold; the rest stays closed."""
-    lengths = {name: max(0, min(r.stop, size) - r.start) for name in collection.sequences
-               if (r := collection.in_sequence(name))}  # fmt: skip
-    known = [name for name, length in lengths.items() if length]
-    weights = np.array([lengths[name] for name in known], float)
-    count = min(_SEQUENCES, len(known))
-    return [known[int(i)] for i in rng.choice(len(known), size=count, replace=False, p=weights / weights.sum())]
+def _ranges(collection: Collection | None, size: int | None) -> list[range]:
+    """The first ``size`` samples by sequence."""
+    if collection is None or size is None:
+        return []
+    whole = [collection.in_sequence(name) for name in collection.sequences]
+    return [range(r.start, min(r.stop, size)) for r in whole if r.start < size]
+
+
+def _some(ranges: list[range], rng: np.random.Generator) -> list[range]:
+    """A few sequences, each drawn by how many samples it holds; the files of the others stay closed."""
+    if not ranges:
+        return []
+    weights = np.array([len(r) for r in ranges], float)
+    return [ranges[int(i)] for i in rng.choice(len(ranges), size=_SEQUENCES, p=weights / weights.sum())]
+
+
+def _one(some: list[range], rng: np.random.Generator) -> int:
+    """A sample of sequences that were drawn by their length: any of them alike, so that all have the same chance."""
+    numbers = some[int(rng.integers(len(some)))]
+    return numbers[int(rng.integers(len(numbers)))]
 
 
 def load(
