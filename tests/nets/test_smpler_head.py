@@ -162,6 +162,18 @@ def test_every_stage_moves_and_stays_a_rotation():
     torch.testing.assert_close(outputs[-1].rotmats @ outputs[-1].rotmats.mT, eye, atol=1e-5, rtol=0)
 
 
+def test_mixed_precision_keeps_rotations_whole():
+    head, features = head_of(spread=0.02), features_of()
+    exact = head(features)[-1]
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = head(features)[-1]
+    assert all(part.dtype == torch.float32 for part in mixed)
+    eye = torch.eye(3).expand_as(mixed.rotmats)
+    torch.testing.assert_close(mixed.rotmats @ mixed.rotmats.mT, eye, atol=1e-5, rtol=0)
+    assert (mixed.betas - exact.betas).abs().amax() > 0  # it was mixed
+    torch.testing.assert_close(mixed.rotmats, exact.rotmats, atol=0.05, rtol=0)
+
+
 def test_zero_bias_table_has_no_effect_and_another_has():
     head, features = head_of(spread=0.02).double(), [f.double() for f in features_of()]
     outputs = head(features)

@@ -6,10 +6,20 @@ import torch
 from torch import Tensor, nn
 
 from monocap.geometry.rotations import rotation_6d_to_matrix
-from monocap.nets.iterative import BETAS
+from monocap.nets.iterative import BETAS, BodyOutput
 from monocap.nets.smpler.attention import NORM_EPS, Layer, Window, take
 from monocap.nets.smpler.config import SmplerConfig
 from monocap.nets.smpler.looks import Looks
+
+
+def unmixed(like: Tensor) -> torch.autocast:
+    """Where mixed precision is off: half the digits of a rotation are degrees."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
+def precise(x: Tensor) -> Tensor:
+    """At least float32."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 class Projection(nn.Module):
@@ -103,8 +113,8 @@ class Block(nn.Module):
 
     def forward(
         self, tokens: Tensor, maps: list[Tensor], points: Tensor, look: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Looks | None]:
-        """New tokens (N,J+2,d), turns (N,J,3,3), changes of betas (N,b) and camera (N,3), and where tokens looked.
+    ) -> tuple[Tensor, BodyOutput, Looks | None]:
+        """New tokens (N,J+2,d), what turns the rotations and is added to betas and camera, and where tokens looked.
 
         ``tokens`` (N,J+2,d); ``maps`` (N,M,C) of every scale, pixels row by row; ``points`` (N,J,2) −1…1.
         """
@@ -130,9 +140,11 @@ class Block(nn.Module):
             x, far, near = unit(x, scales, around, window)
             looked.append((far, near))
         tokens = self.leave(x) + self.residual(tokens)
-        turns = rotation_6d_to_matrix(self.pose(tokens[:, : c.joints]), c.layout)
-        looks = self._looks(looked, window) if look else None
-        return tokens, turns, self.shape(tokens[:, c.joints]), self.cam(tokens[:, c.joints + 1]), looks
+        with unmixed(tokens):
+            last = precise(tokens)
+            turns = rotation_6d_to_matrix(self.pose(last[:, : c.joints]), c.layout)
+            change = BodyOutput(turns, self.shape(last[:, c.joints]), self.cam(last[:, c.joints + 1]))
+        return tokens, change, self._looks(looked, window) if look else None
 
     def _looks(self, looked: list[tuple[list[Tensor], Tensor | None]], window: Window | None) -> Looks:
         sides = [self.config.sizes[s] for s in self.config.global_scales]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from monocap.errors import InputError
 from monocap.nets.iterative import BETAS, BodyOutput, IterativeRegressor, MeanBody
-from monocap.nets.smpler.block import Block
+from monocap.nets.smpler.block import Block, precise, unmixed
 from monocap.nets.smpler.config import SmplerConfig
 from monocap.nets.smpler.looks import Looks
 
@@ -86,7 +86,8 @@ class SmplerHead(nn.Module):
         """As `forward`; with ``look`` also where tokens looked in every block."""
         g = features[-1].mean((2, 3)) if g is None else g
         self._check(features, g, box_info)
-        state = self.predictor(g, box_info)[-1]
+        with unmixed(g):
+            state = self.predictor(precise(g), box_info)[-1]
         cam_token = self.cam_token(state.cam)
         if box_info is not None:
             cam_token = cam_token + self.box_token(box_info)
@@ -96,8 +97,10 @@ class SmplerHead(nn.Module):
         outputs, looks = [state], []
         for block in self.blocks:
             points = self._points(state)
-            tokens, turns, by_shape, by_cam, looked = block(tokens, maps, points, look)
-            state = BodyOutput(state.rotmats @ turns, state.betas + by_shape, state.cam + by_cam)
+            tokens, change, looked = block(tokens, maps, points, look)
+            with unmixed(g):
+                rotmats = state.rotmats @ change.rotmats
+            state = BodyOutput(rotmats, state.betas + change.betas, state.cam + change.cam)
             outputs.append(state)
             if looked is not None:
                 looks.append(looked)
@@ -106,9 +109,8 @@ class SmplerHead(nn.Module):
     def _points(self, state: BodyOutput) -> Tensor:
         if not self.config.local:
             return state.cam.new_zeros(state.cam.shape[0], self.config.joints, 2)
-        if self.config.points == "flow":
-            return self.joints2d(state.rotmats, state.betas, state.cam)
-        with torch.no_grad():
+        flow = self.config.points == "flow" and torch.is_grad_enabled()
+        with torch.set_grad_enabled(flow), unmixed(state.cam):
             return self.joints2d(state.rotmats, state.betas, state.cam)
 
     def _check(self, features: list[Tensor], g: Tensor, box_info: Tensor | None) -> None:
