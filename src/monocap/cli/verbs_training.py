@@ -158,7 +158,7 @@ def add(app: SubcommandApp) -> None:
         size: Annotated[int, tyro.conf.arg(metavar="PX")] = 288,
         people: Annotated[int, tyro.conf.arg(metavar="N")] = 2,
         views: Annotated[int, tyro.conf.arg(metavar="N")] = 2,
-        augmentation: str = "synthetic",
+        augmentation: str = "aligned",
         seed: int = 1,
         workers: Number = None,
     ) -> int:
@@ -172,7 +172,7 @@ def add(app: SubcommandApp) -> None:
             size: of the pictures' sides.
             people: most in a picture.
             views: crops of each person.
-            augmentation: none, synthetic, or a family's published strengths.
+            augmentation: none, aligned, synthetic, or a family's published strengths.
             seed: of everything.
             workers: processes; 0: none beside this one.
         """

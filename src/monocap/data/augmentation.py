@@ -57,6 +57,11 @@ PUBLISHED: dict[str, Augmentation] = {
     ),
     # CameraHMR's SMPL-X model: its camera must stay what it was
     "camerahmr": Augmentation(scale=0.1, extreme=0.1),
+    # ours, for crops in which the torso is upright to begin with: what a tracker's keypoints leave of its tilt
+    "aligned": Augmentation(
+        scale=0.2, rotation=8 * _DEGREES, shift=0.04, colour=0.25, flip=0.5, extreme=0.05, occlude=0.2, noise=10.0,
+        coarse=3.0,
+    ),
     # ours, for synthetic pictures: what they lack against real ones on top
     "synthetic": Augmentation(
         scale=0.25, rotation=30 * _DEGREES, rotation_share=0.5, shift=0.04, colour=0.3, flip=0.5, extreme=0.1,

@@ -14,7 +14,7 @@ import functools
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,14 @@ from monocap.assets.sessions import open_network
 from monocap.data.augmentation import PUBLISHED, Change, draw
 from monocap.data.crop_families import crop_family
 from monocap.data.sample import Sample
-from monocap.data.synthetic import OUTSIDE, VISIBLE
+from monocap.data.synthetic import OUTSIDE, SKELETON, VISIBLE
 from monocap.data.training_view import training_view
 from monocap.errors import InputError
 from monocap.files import read_npz, replacing, write_npz
 from monocap.geometry.rotations import axis_angle_to_matrix
 from monocap.nets.backbones.light import LightEncoder, load_published, write_encoder
+from monocap.perception.roi import upright
+from monocap.skeletons import get
 from monocap.synth.sampler import Sampler, SynthSettings
 from monocap.synth.streaming import each
 from monocap.types import Array
@@ -39,6 +41,7 @@ from monocap.types import Array
 PER_CHUNK = 500  # sample numbers
 FAMILY = "light"
 ABOUT, ENCODER = "cache.json", "encoder.onnx"
+_SHORT = 0.08  # of the box: a torso seen from its end says nothing of its tilt
 _SEED = 20  # of augmentation, beside the sampler's
 
 
@@ -70,12 +73,13 @@ class Truth:
 
 @dataclass(frozen=True)
 class CachePlan:
-    """Crops of samples 0 … ``count`` of ``settings``, each person ``views`` times with ``augmentation``."""
+    """Crops of samples 0 … ``count`` of ``settings``, each person ``views`` times with ``augmentation``, turned so that
+    the torso is upright before that: so the encoder has seen people, and so capture will cut them."""
 
     settings: SynthSettings
     count: int
     views: int = 2
-    augmentation: str = "synthetic"
+    augmentation: str = "aligned"
 
 
 def write_features(
@@ -169,7 +173,7 @@ def _crops(
             continue
         for view in range(views):
             rng = np.random.default_rng([_SEED, sampler.settings.seed, number, int(person.subject), view])
-            change = draw(PUBLISHED[augmentation], rng)
+            change = upright_first(person, draw(PUBLISHED[augmentation], rng))
             crop, truth = crop_and_truth(person, change)
             crops.append(crop)
             truths.append(truth | {"number": number, "person": int(person.subject), "view": view})
@@ -187,6 +191,23 @@ def _crops(
 def _stacked(values: list[Any]) -> Array:
     value = np.stack(values)
     return value.astype(np.float32) if value.dtype.kind == "f" else value
+
+
+def upright_first(person: Sample, change: Change) -> Change:
+    """``change``, its rotation after the one that makes the torso in the picture upright (where hips and shoulders do
+    not lie upon each other)."""
+    names = get(person.skeleton2d).joint_names
+    if person.joints2d is None or person.box_size is None:
+        return change
+    hips, shoulders = (
+        np.mean([person.joints2d[names.index(f"{side}_{part}"), :2] for side in ("left", "right")], axis=0)
+        for part in ("hip", "shoulder")
+    )
+    torso = shoulders - hips
+    if np.hypot(*torso) < _SHORT * float(np.max(person.box_size)):
+        return change
+    angle = upright(torso) * (-1 if change.flip else 1)
+    return replace(change, rotation=change.rotation + angle)
 
 
 def crop_and_truth(person: Sample, change: Change) -> tuple[Array, dict[str, Any]]:
@@ -216,7 +237,4 @@ def crop_and_truth(person: Sample, change: Change) -> tuple[Array, dict[str, Any
 
 @functools.cache
 def _flip() -> tuple[int, ...]:
-    from monocap.data.synthetic import SKELETON
-    from monocap.skeletons import get
-
     return tuple(get(SKELETON).flip)
