@@ -74,7 +74,7 @@ def posed(body: BodyModel, count: int, rng: np.random.Generator, skeleton: str) 
     }
     if body.kind.name == "smpl":
         truth["body_pose"] = np.pad(truth["body_pose"], ((0, 0), (0, 6)))
-    points = np.asarray(body.keypoints(skeleton, camera=True, **truth))
+    points = np.asarray(body.camera_keypoints(skeleton, **truth))
     pixels = K[:, None, [0, 1], [0, 1]] * points[..., :2] / points[..., 2:] + SIZE / 2
     pixels += rng.normal(0, 2.0, pixels.shape)
     keypoints = np.concatenate([pixels, rng.uniform(0.5, 0.95, (*pixels.shape[:2], 1))], axis=-1)

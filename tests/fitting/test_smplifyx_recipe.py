@@ -41,7 +41,7 @@ def people(
     }
     model = body.with_hands(None, True)
     means = {name: np.broadcast_to(body.hand_data[name][0], (count, 45)) for name in body.hand_data}
-    points = np.asarray(model.keypoints("openpose135", camera=True, **parameters, **means), dtype=np.float64)
+    points = np.asarray(model.camera_keypoints("openpose135", **parameters, **means), dtype=np.float64)
     pixels = FOCAL * points[..., :2] / points[..., 2:] + np.array([960.0, 540.0])
     pixels += noise * rng.normal(size=pixels.shape)
     keypoints = np.concatenate([pixels, np.full((*pixels.shape[:2], 1), 0.9)], axis=2)
@@ -79,7 +79,7 @@ def test_the_energy_is_the_last_stage_of_the_schedule(
 ) -> None:
     """Worked out again from the results alone: pixels from the body, priors from the codes."""
     views, _, found = fitted
-    points = body.keypoints("openpose135", camera=True, **found.params.asdict())
+    points = body.camera_keypoints("openpose135", **found.params.asdict())
     pixels = FOCAL * points[..., :2] / points[..., 2:] + np.array([960.0, 540.0])
     error = pixels - views.keypoints[..., :2]
     names = body.keypoint_names("openpose135")

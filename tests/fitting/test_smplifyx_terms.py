@@ -75,7 +75,7 @@ def test_points_of_bodies_with_correctives(skeleton: str, tmp_path: Path, rng: n
     assert at.d_points is not None
     params = model.params(state)
     given = body.own(params.asdict())
-    np.testing.assert_allclose(at.points, body.keypoints(names, camera=True, **given), atol=2e-6)
+    np.testing.assert_allclose(at.points, body.camera_keypoints(names, **given), atol=2e-6)
     skin = PointModel.of_vertices(model.body, vertices)
     places, slopes = at.of(skin)
     np.testing.assert_allclose(places, body.vertices_at(vertices, **given), atol=2e-6)
@@ -327,7 +327,7 @@ def test_contour_lies_on_the_outline_that_the_camera_sees(joint: str, degrees: f
     state = model.rest(1)
     state.root[:] = axis_angle_to_matrix(root)
     state.values[:, model.layout["pose"]] = params["body_pose"]
-    for points in (model.at(state).points[0], np.asarray(body.keypoints(far, camera=True, **params))[0]):
+    for points in (model.at(state).points[0], np.asarray(body.camera_keypoints(far, **params))[0]):
         assert short_of_outline(points) < 0.006
     if joint != "head":  # smplx leaves the head's own turn out
         assert short_of_outline(np.asarray(body.keypoints(far, **params))[0]) > 0.02

@@ -46,7 +46,7 @@ def test_fingers_and_jaw_are_those_of_the_keypoints(tmp_path: Path, form: str) -
     truth.parameters["jaw_pose"][0] = [0.25, 0.0, 0.0]
     truth.parameters["body_pose"][0, 33:36] = truth.parameters["body_pose"][0, 42:45] = 0.0  # neck and head straight
     K = truth.views.K[0]
-    places = np.asarray(body.keypoints("openpose135", camera=True, **truth.parameters), np.float64)[0]
+    places = np.asarray(body.camera_keypoints("openpose135", **truth.parameters), np.float64)[0]
     pixels = places[:, :2] / places[:, 2:] * K[0, 0] + K[:2, 2]
     seen = np.column_stack([pixels, np.full(135, 0.9)])
     found = with_size(read_keypoints(written(tmp_path, form, seen)), (WIDTH, HEIGHT))

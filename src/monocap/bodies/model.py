@@ -136,21 +136,29 @@ class BodyModel:
         """Names of a set of `keypoints`; without ``which`` of all points that the body has, the contour last."""
         return available(self) if which is None else self.selection(which).names
 
-    def keypoints(
-        self, which: str | Sequence[str] | None = None, *, camera: bool = False, **parameters: Array | None
-    ) -> Array:
+    def keypoints(self, which: str | Sequence[str] | None = None, **parameters: Array | None) -> Array:
         """Posed points (…,K,3), metres, of a named set, skinning no more than they need; parameters as for calling.
 
         ``which``: a skeleton's name, whose order the points are in (``"smplx127"``, ``"smplx144"`` with the contour
         of the face, ``"smpl45"``, ``"smplh73"``, ``"openpose25"``, ``"openpose135"``, ``"coco17"`` …); or names out of
         `keypoint_names`; None: all but the contour, which are smplx's joints. Which points make the contour depends on
-        the turn of the neck, root included, for a face that is looked at from +z with y up, as in smplx. ``camera``:
-        the body is posed in a camera's frame (y down, z forward), and it is the head's turn that counts.
+        the turn of the neck, root included, for a face that is looked at from +z with y up, as in smplx; see
+        `camera_keypoints`.
 
         Raises InputError for points that this body does not have.
         """
         if any_torch(parameters):
-            return self._torch_for(parameters).keypoints(which, camera=camera, **parameters)
+            return self._torch_for(parameters).keypoints(which, **parameters)
+        return self._keypoints(which, parameters, camera=False)
+
+    def camera_keypoints(self, which: str | Sequence[str] | None = None, **parameters: Array | None) -> Array:
+        """`keypoints` of a body that is posed in a camera's frame (y down, z forward): the face's contour is the one
+        that this camera sees, by the turn of the head."""
+        if any_torch(parameters):
+            return self._torch_for(parameters).camera_keypoints(which, **parameters)
+        return self._keypoints(which, parameters, camera=True)
+
+    def _keypoints(self, which: str | Sequence[str] | None, parameters: dict[str, Array | None], camera: bool) -> Array:
         selection, posed = self.selection(which), self._assemble(parameters)
         vertices, joints = self.restricted(selection.vertices)._pose(posed)
         row = None

@@ -121,8 +121,15 @@ class TorchBody(nn.Module):
         posed = self._assemble({"betas": betas, "expression": expression})
         return reference.rest_joints(self, posed)
 
-    def keypoints(self, which: str | Sequence[str] | None = None, *, camera: bool = False, **parameters: Any) -> Tensor:
+    def keypoints(self, which: str | Sequence[str] | None = None, **parameters: Any) -> Tensor:
         """Posed points (…,K,3) of a named set; see `BodyModel.keypoints`."""
+        return self._keypoints(which, parameters, camera=False)
+
+    def camera_keypoints(self, which: str | Sequence[str] | None = None, **parameters: Any) -> Tensor:
+        """The same of a body posed in a camera's frame; see `BodyModel.camera_keypoints`."""
+        return self._keypoints(which, parameters, camera=True)
+
+    def _keypoints(self, which: str | Sequence[str] | None, parameters: dict[str, Any], camera: bool) -> Tensor:
         selection = self.body.selection(which)
         posed = self._assemble(parameters)
         few = self._few(selection.vertices)

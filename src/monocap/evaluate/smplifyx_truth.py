@@ -71,7 +71,7 @@ def people(
     u, _, vt = np.linalg.svd(matrix)
     model = body.with_hands(12, False).with_betas(10)
     parameters = {**values, "global_orient": matrix_to_axis_angle(u @ vt)}
-    points = np.asarray(model.keypoints(skeleton, camera=True, **parameters), dtype=np.float64)
+    points = np.asarray(model.camera_keypoints(skeleton, **parameters), dtype=np.float64)
     focal = FOCAL if video else np.maximum(rng.uniform(600, 900, count) * parameters["transl"][:, 2] / 1.7, 800.0)
     K = np.zeros((count, 3, 3))
     K[:, 0, 0] = K[:, 1, 1] = focal

@@ -116,7 +116,7 @@ class Energy:
 
     def points(self, x: Tensor, body_pose: Tensor) -> Tensor:
         """Keypoints (A,K,3) m in the camera's frame, in the order of the views' skeleton."""
-        return self._held["body"].keypoints(self.views.skeleton, camera=True, **self.parameters(x, body_pose))
+        return self._held["body"].camera_keypoints(self.views.skeleton, **self.parameters(x, body_pose))
 
     def project(self, points: Tensor, samples: Tensor) -> Tensor:
         """Pixels (A,K,2) of ``points`` (A,K,3)."""
