@@ -19,8 +19,11 @@ from monocap.pipeline.lock import locked
 if TYPE_CHECKING:
     from monocap.train.engine import Progress, Trained
     from monocap.train.feature_cache import CachePlan
+    from monocap.train.tasks.gender import GenderOptions
+    from monocap.train.tasks.gender_light import LightGenderOptions
     from monocap.train.tasks.heads import HeadOptions
     from monocap.train.tasks.lifter import LifterOptions
+    from monocap.train.tasks.pictures import PicturesOptions
     from monocap.train.tasks.prior import PriorOptions
 
 _LOG_EVERY = 10.0  # seconds between lines
@@ -47,6 +50,27 @@ def run_head(options: HeadOptions, json: bool) -> int:
     from monocap.train.tasks.heads import train_head
 
     return _report(*train_head(options, _progress()), json)
+
+
+def run_pictures(options: PicturesOptions, json: bool) -> int:
+    """Train a network end to end; as `run_prior`."""
+    from monocap.train.tasks.pictures import train_pictures
+
+    return _report(*train_pictures(options, _progress()), json)
+
+
+def run_gender(options: GenderOptions, json: bool) -> int:
+    """Train the gender network; as `run_prior`."""
+    from monocap.train.tasks.gender import train_gender
+
+    return _report(*train_gender(options, _progress()), json)
+
+
+def run_light_gender(options: LightGenderOptions, json: bool) -> int:
+    """Train the one on cached features; as `run_prior`."""
+    from monocap.train.tasks.gender_light import train_light_gender
+
+    return _report(*train_light_gender(options, _progress()), json)
 
 
 def run_features(plan: CachePlan, out: Path, workers: int | None) -> int:

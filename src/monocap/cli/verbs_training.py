@@ -214,3 +214,115 @@ def add(app: SubcommandApp) -> None:
             kind, features, held, out, start=start, learning_rate=learning_rate, **_run(run, machines)
         )
         return run_head(options, json)
+
+    @tasks.command
+    def regressor(
+        model: tyro.conf.Positional[str],
+        /,
+        *,
+        data: Annotated[str, tyro.conf.arg(metavar="KIND:PATH[*SHARE],…")] = "",
+        stream: Flag = False,
+        stream_share: Annotated[float | None, tyro.conf.arg(metavar="SHARE")] = None,
+        corpus: MaybeFolder = None,
+        size: Annotated[int, tyro.conf.arg(metavar="PX")] = 288,
+        people: Annotated[int, tyro.conf.arg(metavar="N")] = 2,
+        quality: Literal["full", "fast"] = "fast",
+        mix: Literal["spin", "hmr2a"] | None = None,
+        held: MaybeFolder = None,
+        out: Out = OUT,
+        init: File = None,
+        freeze_encoder: Flag = False,
+        encoder_rate: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 1.0,
+        augmentation: str = "synthetic",
+        losses: Literal["hmr", "spin", "vibe", "smpler", "cliff", "hmr2"] | None = None,
+        adversary: Annotated[str | None, tyro.conf.arg(metavar="DIR|priors")] = None,
+        views: Annotated[int, tyro.conf.arg(metavar="N")] = 2,
+        shrink: Annotated[int, tyro.conf.arg(metavar="N")] = 1,
+        workers: Annotated[int, tyro.conf.arg(metavar="N")] = 2,
+        learning_rate: Rate = None,
+        run: Running = Run(),
+        machines: OnMachines = Machines(),
+        json: Json = False,
+    ) -> int:
+        """A network that says the body in a picture, end to end on pictures: of data sets, or rendered on the way.
+
+        Args:
+            model: hmr-resnet50, cliff-resnet50, cliff-hrnet48, smpler-w32, hmr-light …: a name of monocap.nets.
+            data: data sets, e.g. synth:DIR,coco:FILE*0.3; those with 2D keypoints alone teach beside those with bodies.
+            stream: render people while training.
+            stream_share: of the batch, beside data sets.
+            corpus: stream: poses of a folder that monocap data corpus wrote; else of the shipped priors.
+            size: stream: of the pictures' sides.
+            people: stream: most in a picture.
+            quality: stream: fast: one ray per pixel and no shadows.
+            mix: shares as published, instead of your own.
+            held: folder of rendered people to validate on; by default the last of data's, or rendered.
+            out: folder for checkpoint, log and weights, made if absent.
+            init: weights to begin with, of this network, or of one with the same encoder.
+            freeze_encoder: the encoder does not learn.
+            encoder_rate: learning rate of the encoder, as a share.
+            augmentation: none, synthetic, or a family's published strengths.
+            losses: of which family; by default the model's.
+            adversary: also learn from a discriminator of poses; real ones of a pose corpus, or of the shipped priors.
+            views: stream: crops of each person.
+            shrink: the network sees crops that much smaller, for trials on small machines.
+            workers: processes that prepare batches; 0: none beside this one.
+            learning_rate: at its highest.
+        """
+        from monocap.cli.train import run_pictures
+        from monocap.synth.sampler import SynthSettings
+        from monocap.train.tasks.pictures import PicturesOptions
+
+        rendered = SynthSettings(run.seed, (size, size), people=(1, people), quality=quality, corpus=corpus)
+        options = PicturesOptions(
+            model, out, data, rendered if stream else None, stream_share, mix, held, init, freeze_encoder,
+            encoder_rate, augmentation, losses, adversary, workers=workers, views=views, shrink=shrink,
+            learning_rate=learning_rate, **_run(run, machines),
+        )  # fmt: skip
+        return run_pictures(options, json)
+
+    @tasks.command
+    def gender(
+        *,
+        out: Out = OUT,
+        pictures: Annotated[int, tyro.conf.arg(metavar="N")] = 4000,
+        held_out: Annotated[int, tyro.conf.arg(metavar="N")] = 600,
+        corpus: MaybeFolder = None,
+        run: Running = Run(),
+        machines: OnMachines = Machines(),
+        json: Json = False,
+    ) -> int:
+        """Whether somebody looks like a woman or a man: a small ResNet-18 on rendered people and their keypoints.
+
+        Args:
+            out: folder for crops, checkpoint, log and weights, made if absent.
+            pictures: rendered to learn from, where they are not in the folder yet.
+            held_out: rendered to calibrate and measure.
+            corpus: poses of a folder that monocap data corpus wrote; else of the shipped priors.
+        """
+        from monocap.cli.train import run_gender
+        from monocap.train.tasks.gender import GenderOptions
+
+        return run_gender(GenderOptions(out, pictures, held_out, corpus, **_run(run, machines)), json)
+
+    @tasks.command
+    def gender_light(
+        *,
+        features: Folder,
+        held: Folder,
+        out: Out = OUT,
+        run: Running = Run(),
+        machines: OnMachines = Machines(),
+        json: Json = False,
+    ) -> int:
+        """The same from what the light encoder sees: minutes instead of an hour.
+
+        Args:
+            features: folder that train features wrote.
+            held: another, of the test split.
+            out: folder for checkpoint, log and weights, made if absent.
+        """
+        from monocap.cli.train import run_light_gender
+        from monocap.train.tasks.gender_light import LightGenderOptions
+
+        return run_light_gender(LightGenderOptions(features, held, out, **_run(run, machines)), json)
