@@ -58,8 +58,17 @@ class WithAttention(nn.Module):
 
 
 def export_with_attention(path: str | os.PathLike[str], net: Any, half: bool = False) -> None:
-    """Write ``net`` (built by the registry) as ONNX with outputs rotmats, betas, cam, attention; any batch size."""
+    """Write ``net`` (built by the registry) as ONNX with outputs rotmats, betas, cam, attention; any batch size.
+
+    ``net`` is in evaluation mode. Raises as `monocap.nets.onnx_export.write_traced`.
+    """
     from monocap.nets.onnx_export import write_traced  # needs onnx
 
-    metadata = {"arch": json.dumps(net.arch), "crop": net.crop, "joints": str(net.joints), "layout": net.layout}
+    metadata = {
+        "arch": str(net.arch["name"]),
+        "options": json.dumps({key: value for key, value in net.arch.items() if key != "name"}),
+        "crop_family": net.crop,
+        "joints": str(net.joints),
+        "layout": net.layout,
+    }
     write_traced(path, WithAttention(net).eval(), net.example(2), (*BodyOutput._fields, "attention"), metadata, half)
