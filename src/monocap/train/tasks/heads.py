@@ -108,7 +108,8 @@ class HeadTask:
         self.module = light_regressor(kind)
         self.module.load_encoder(locate("blazepose_lite"))
         self.module.encoder.requires_grad_(False)
-        self.module.upper.to(memory_format=torch.channels_last)  # depthwise convolutions: half the time on a processor  # pyright: ignore[reportCallIssue]
+        # Depthwise convolutions take half the time on a processor.
+        self.module.upper.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._people, self._held, self._batch = people, held, batch
         self._body = BodyPoints(count=128)
         rng = np.random.default_rng(0)
