@@ -40,7 +40,8 @@ _USED, _UNUSED = 24, 0.06  # components that hands use, and rad that they move b
 _WRIST = (0.8, 0.25, 0.35)  # rad that hands turn against the forearm: along it, sideways, up and down
 _REACH, _BEYOND = (2.0, 0.8, 1.5), 0.1  # rad that they turn at most, the forearm's own turn included; the hinge there
 _TAKEN, _CHANGE = 2.5, 5.0  # nats: how rarely a hand is taken for the other one, and that this changes in a video
-_TRIED, _ALONE, _BEFORE, _TOGETHER = 4, 10, 3, 5  # iterations of each try, of frames alone, before windows, in them
+_ALONE = 4, 10  # iterations of each try and of the best, of a frame alone
+_COUPLED = 2, 2, 4  # of a video's frames, and then of its windows
 _CALM = 0.25  # of a body's smoothness: hands wave at 30 m/s²
 _RUN = 8  # frames that a hand may be away within one run
 
@@ -126,6 +127,8 @@ def fit_hand(
     bound = step_bound(part.layout)
     for run in _runs(seen):
         here, some, home = seen[run], points[run], wrist[run]
+        coupled = smooth > 0 and len(run) >= 3
+        tries, more = _COUPLED[:2] if coupled else _ALONE
         arm = None if forearm is None else np.asarray(forearm, np.float64)[run]
         every = np.arange(len(run))
 
@@ -143,21 +146,19 @@ def fit_hand(
         tried = []
         for deep in ways:
             start = _start(part, rest, deep, some, home, camera)
-            tried.append(minimise(energy_of(part, terms(every, deep)), start, bound, _TRIED, 1e-3))
+            tried.append(minimise(energy_of(part, terms(every, deep)), start, bound, tries, 1e-3))
         if arm is not None:
             start = _straight(_start(part, rest, ways[0], some, home, camera), arm)
-            straight = minimise(energy_of(part, terms(every, ways[0])), start, bound, _TRIED, 1e-3)
+            straight = minimise(energy_of(part, terms(every, ways[0])), start, bound, tries, 1e-3)
             tried[0] = _better(tried[0], straight)
         mistaken = _mistaken(tried[1].cost - tried[0].cost, here)
         deep = np.where(mistaken[:, None, None], ways[1], ways[0])
         state = tried[1].state.where(mistaken, tried[0].state)
-        coupled = smooth > 0 and len(run) >= 3
-        more = _BEFORE if coupled else _ALONE
         state = minimise(energy_of(part, terms(every, deep)), state, bound, more, 1e-3).state
         if coupled:
             state = _bridged(state, here)
             moments = np.asarray(times, np.float64)[run]
-            state, _ = smoothed(part, state, moments, partial(terms, deep=deep), _CALM * smooth, _TOGETHER)
+            state, _ = smoothed(part, state, moments, partial(terms, deep=deep), _CALM * smooth, _COUPLED[2])
         pose[run] = prior.mean + state.values[:, part.layout["pose"]]
         turn[run] = state.root
         place[run] = state.values[:, part.layout["transl"]] + part.tree.joints[0]
