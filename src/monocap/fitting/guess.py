@@ -15,7 +15,7 @@ from monocap.geometry import rotations
 from monocap.types import Array, BodyGuess
 
 _FAR, _BORNE_OUT = 10.0, 1.4  # standard deviations of a keypoint: no farther counts; a mean so large halves the trust
-_SURE, _UNSURE = 0.8, 10.0  # mean weight of sure keypoints; what is missing to it, times this, is allowed more
+_SURE, _UNSURE = 0.8, 30.0  # mean weight of sure keypoints; what is missing to it, times this, is allowed more
 _FREE = np.array([joint - 1 for joint in FREE_JOINTS])  # of the 21 body joints
 
 

@@ -49,8 +49,8 @@ class Strengths:
 
     prior: Mapping[PriorName, float]
     hint_deviation: float
-    guess_share: float = 0.8
-    guess_deviation: float = 0.3
+    guess_share: float = 0.85
+    guess_deviation: float = 0.25
 
 
 # Of a video's frames errors are alike, so the prior weighs more than on a photo, where it would damage odd poses.
