@@ -22,8 +22,9 @@ def add(app: SubcommandApp) -> None:
         """What networks ship with the package, their licence and origin; verify reads and compares every file.
 
         Args:
-            action: list, info NAME, verify [NAME], or convert FILE -o OUT: official VPoser and tokenizer weights into
-                ours (.safetensors; needs monocap[torch]), or ours into an ONNX decoder (.onnx; needs monocap[train]).
+            action: list, info NAME, verify [NAME], or convert FILE -o OUT: official weights (SPIN, VIBE, CLIFF, SMPLer,
+                HMR 2.0, CameraHMR, TokenHMR, VPoser, tokenizer) into ours (.safetensors; needs monocap[torch]), or ours
+                into ONNX (.onnx; needs monocap[train]).
             name: a name from the list, or the file to convert.
             out: of convert: the file to write.
         """

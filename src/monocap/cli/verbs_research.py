@@ -99,6 +99,7 @@ def add(app: SubcommandApp) -> None:
                 "collision",
                 "skeleton",
                 "lbfgs",
+                "smpler",
             ]
         ],
         source: tyro.conf.Positional[Path | None] = None,
@@ -113,7 +114,8 @@ def add(app: SubcommandApp) -> None:
             name: capture: frames per second, milliseconds per stage; kinematics, bodies: beside the reference and
                 smplx, if installed; render: an overlay at 720p; synth: synthetic pictures; fit: a motion with
                 known truth; smplifyx: the fast fit beside the published one; collision: a mesh's meetings with itself;
-                skeleton: the kinematic fit; lbfgs: the batched optimiser beside torch's.
+                skeleton: the kinematic fit; lbfgs: the batched optimiser beside torch's; smpler: SMPLer beside its
+                backbone, and what its attention costs.
             source: for capture, the video to use; by default the example of a source checkout.
             preset: for capture, as there.
             repeats: how often; the median is reported. For smplifyx and lbfgs: how many pictures.

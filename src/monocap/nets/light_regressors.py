@@ -24,7 +24,8 @@ from monocap.errors import InputError
 from monocap.nets.backbones.light import CHANNELS, SIDE, SIZES, LightEncoder, Upper, load_published
 from monocap.nets.iterative import BodyOutput, IterativeRegressor, MeanBody, mean_body
 from monocap.nets.network import Network, random_image
-from monocap.nets.smpler import LIGHT, SmplerHead, WeakJoints
+from monocap.nets.smpler import LIGHT, SmplerConfig, SmplerHead, WeakJoints
+from monocap.nets.smpler.looks import Looks
 
 JOINTS = 22
 DROPOUT = 0.1  # in the first estimate
@@ -83,17 +84,17 @@ class SmplerLight(nn.Module):
         self.head = SmplerHead(config, joints, torch.from_numpy(start.rotmats), torch.from_numpy(start.betas))
 
     def forward(self, maps: dict[str, Tensor], box: Tensor) -> list[BodyOutput]:
+        return self.looking(maps, box, look=False)[0]
+
+    def looking(self, maps: dict[str, Tensor], box: Tensor, look: bool = True) -> tuple[list[BodyOutput], list[Looks]]:
+        """Also where tokens looked in every block."""
         given = [maps[name] for name in ("f32", "f16", "f8", "f4")]
-        stages = self.head(given, self.deep(maps), _scaled(box))
-        return [_told(stage.rotmats, stage.betas, stage.cam) for stage in stages]
+        stages, looks = self.head.stages(given, self.deep(maps), _scaled(box), look)
+        return [_told(stage.rotmats, stage.betas, stage.cam) for stage in stages], looks
 
 
 class _LogJoints(WeakJoints):
     """Weak perspective with the logarithm of s, as heads of this file have it inside."""
-
-    def space(self, rotmats: Tensor, betas: Tensor) -> Tensor:
-        joints = super().space(rotmats, betas)
-        return joints - joints[:, :1]  # tx, ty place the pelvis
 
     def forward(self, rotmats: Tensor, betas: Tensor, cam: Tensor) -> Tensor:
         return super().forward(rotmats, betas, torch.cat([cam[:, :1].clamp(-3, 3).exp(), cam[:, 1:]], dim=1))
@@ -126,8 +127,21 @@ class LightRegressor(Network):
 
     def read(self, maps: dict[str, Tensor], box: Tensor) -> list[BodyOutput]:
         """Every stage's answer to the encoder's own maps (those of ``head.needs`` are enough)."""
-        all_maps = self._all(maps)
-        return self.head({name: self._settled(name, value) for name, value in all_maps.items()}, box)
+        return self.head(self._given(maps), box)
+
+    def attention(self, crop: Tensor, box: Tensor) -> tuple[list[BodyOutput], list[Looks]]:
+        """As `forward`, and where SMPLer's tokens looked. Raises InputError for a network without attention."""
+        if not isinstance(self.head, SmplerLight):
+            raise InputError("this network has no attention; smpler-light has")
+        return self.head.looking(self._given(self.encoder(crop)), box)
+
+    @property
+    def config(self) -> SmplerConfig:
+        """Of SMPLer's head. Raises AttributeError for another."""
+        return self.head.head.config  # type: ignore[union-attr, return-value]
+
+    def _given(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: self._settled(name, value) for name, value in self._all(maps).items()}
 
     def _settled(self, name: str, value: Tensor) -> Tensor:
         middle, spread = (getattr(self, f"{what}_{name}")[:, None, None] for what in ("middle", "spread"))
