@@ -124,6 +124,23 @@ def test_a_guess_that_does_not_look_like_the_keypoints_is_hardly_believed(body: 
     assert nonsense[0] < 0.2
 
 
+def test_unsure_keypoints_contradict_less(skeleton: Skeleton) -> None:
+    from monocap.fitting.guess import trust_in
+    from monocap.fitting.observation import Observation
+
+    guess = lunge()
+    flat, hints = seen(skeleton, guess)
+    other = BodyGuess(guess.pose.copy(), guess.betas, guess.pelvis)
+    other.pose[0, 3 * 16 : 3 * 16 + 3] = [0.0, -0.3, -0.6]  # the left arm elsewhere
+    said, trusts = guessed_state(skeleton, other), []
+    for confidence in (1.0, 0.6):
+        unsure = np.concatenate([flat[..., :2], np.full((*flat.shape[:2], 1), confidence)], axis=-1)
+        observed = Observation.of(unsure, hints, CAMERA, skeleton.landmarks)
+        trusts.append(float(trust_in(skeleton, said, other, observed)[0]))
+    assert trusts[0] < 0.6
+    assert trusts[1] > trusts[0] + 0.2
+
+
 def test_video_takes_guesses_where_there_are_some(body: BodyModel, skeleton: Skeleton) -> None:
     frames = 8
     guess = lunge(frames)
