@@ -55,15 +55,16 @@ def test_another_file_is_refused() -> None:
 @pytest.mark.parametrize("name", list(HEADS))
 def test_heads_answer_with_rotations_and_a_camera_in_front(name) -> None:
     torch.manual_seed(0)
-    net = light_regressor(name).eval()
-    maps = {key: torch.randn(3, CHANNELS[key], SIZES[key], SIZES[key]) for key in net.head.needs}
+    net, needs = light_regressor(name).eval(), HEADS[name].needs
+    maps = {key: torch.randn(3, CHANNELS[key], SIZES[key], SIZES[key]) for key in needs}
     box = torch.tensor([[0.1, -0.2, 0.5], [0.0, 0.0, 0.1], [-0.4, 0.3, 1.5]])
     with torch.no_grad():
         stages = net.read(maps, box)
     for told in stages:
         product = told.rotmats @ told.rotmats.transpose(-1, -2)
         assert torch.allclose(product, torch.eye(3).expand_as(product), atol=1e-5)
-        assert told.rotmats.shape == (3, 22, 3, 3) and told.betas.shape == (3, 10)
+        assert told.rotmats.shape == (3, 22, 3, 3)
+        assert told.betas.shape == (3, 10)
         assert (told.cam[:, 0] > 0).all()
     # a network that has learned nothing starts upright before the camera
     assert (stages[0].rotmats[:, 0, 1, 1] < -0.9).all()

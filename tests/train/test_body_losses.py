@@ -111,10 +111,10 @@ def test_projections(reference: dict[str, Any]) -> None:
         ("spin", "spin_projection", 1.0),
         ("hmr2", "hmr2_projection", 0.5),
     )
+    cam = torch.tensor(reference["spin_projection"]["cam"])
     for name, key, unit in ways:
         given = reference[key]
         points = torch.tensor(given["X"])
-        cam = torch.tensor(reference["spin_projection"]["cam"])
         wanted = given["kp2d_norm"] if name == "spin" else given["kp2d (units of crop width, 0=centre)"]
         np.testing.assert_allclose(unit * project(name, points, cam, targets).numpy(), wanted, atol=1e-5)
     weak = project("weak", torch.tensor(reference["spin_projection"]["X"]), cam, targets)

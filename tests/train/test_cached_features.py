@@ -34,7 +34,9 @@ SETTINGS = SynthSettings(seed=3, size=(96, 96), people=(1, 1), quality="fast")
 
 
 def _one(found: dict) -> Truth:
-    return Truth(**{name: np.asarray(value)[None] for name, value in found.items()}, number=0, person=0, view=0)
+    none = np.zeros(1, int)
+    arrays = {name: np.asarray(value)[None] for name, value in found.items()}
+    return Truth(**arrays, number=none, person=none, view=none)
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +56,9 @@ def test_the_truth_projects_into_the_crop() -> None:
             turned += abs(change.rotation) > 0.1
             mirrored += change.flip
             found = crop_and_truth(person, change)[1]
-            truth = Truth(
-                **{name: np.asarray(value)[None] for name, value in found.items()}, number=0, person=0, view=0
-            )
+            truth = _one(found)
             seen = training_view(person, crop_family("light"), change)
+            assert seen.joints2d is not None
             known = seen.joints2d[:, 2] > 0
             assert np.abs(truth.points()[0] - seen.joints2d[:, :2])[known].max(initial=0) < 1e-5
     assert turned
@@ -96,9 +97,7 @@ def test_a_torso_is_upright_first() -> None:
         for person in sampler.sample(number).samples():
             change = upright_first(person, draw(strengths, np.random.default_rng(number)))
             found = crop_and_truth(person, change)[1]
-            truth = Truth(
-                **{name: np.asarray(value)[None] for name, value in found.items()}, number=0, person=0, view=0
-            )
+            truth = _one(found)
             points = truth.points()[0]
             torso = points[[16, 17]].mean(axis=0) - points[[1, 2]].mean(axis=0)
             tilts.append(np.degrees(np.arctan2(torso[0], -torso[1])))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import tyro
@@ -68,9 +69,7 @@ def speaking() -> Motion:
         joint_names=np.array(body.joint_names),
         keypoint_names=np.array(skeletons.get("blazepose33").joint_names),
         arkit=weights[None],
-        **{name: value[None] for name, value in params.items()},
-        **rest,
-        **hands,
+        **cast(Any, {name: value[None] for name, value in params.items()} | rest | hands),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from monocap.files import replacing
 
 EVENTS = "tensorboard"  # folder beside log.csv
-NO_TENSORBOARD = "TensorBoard is not installed (pip install tensorboard); the run is logged in log.csv alone"
+NO_TENSORBOARD = 'TensorBoard is not installed (pip install "monocap[train]"); the run is logged in log.csv alone'
 
 
 def has_tensorboard() -> bool:

@@ -40,6 +40,11 @@ def open_regressor(family: Family, weights: str | os.PathLike[str] | None = None
         return _regressor(name, network, network.inputs, OUTPUTS, network.arch, network.crop)
     if path.suffix == ".onnx" or path.is_file():
         return _of_session(name, open_network(path))
+    if weights is None and name not in {asset.name for asset in manifest.listing()}:
+        raise InputError(
+            f"no {family} network ships yet: give --weights FILE, of monocap train head {name}, or an official one "
+            "of monocap weights convert"
+        )
     return _of_session(name, session(manifest.find(name).name))
 
 
