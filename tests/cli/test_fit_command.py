@@ -32,7 +32,7 @@ def people(body):
         "transl": np.array([[0.0, 0.2, 3.2], [-0.6, 0.1, 4.0], [0.7, 0.2, 3.6]]),
         "betas": np.zeros((3, 10)),
     }
-    points = np.asarray(body.keypoints("openpose135", **given), np.float64)
+    points = np.asarray(body.camera_keypoints("openpose135", **given), np.float64)
     pixels = points[..., :2] / points[..., 2:] * FOCAL + [319.5, 239.5]
     joints = np.asarray(body.joints_only(**given), np.float64)[:, :22]
     return np.concatenate([pixels, np.full((3, 135, 1), 0.9)], axis=-1), joints
