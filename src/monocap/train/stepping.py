@@ -134,8 +134,11 @@ class Stepper:
         total: Tensor | None = None
         named: dict[str, Tensor] = {}
         for piece in range(pieces):
-            torch.manual_seed(noise_seed(settings.seed, 0 if batches else step, self._begin + piece))
+            noise = noise_seed(settings.seed, 0 if batches else step, self._begin + piece)
+            torch.manual_seed(noise)
             batch = batches[piece] if batches else self.draw(step, piece)
+            # Once more: where a run begins or goes on, making the loader of batches takes a number of its own.
+            torch.manual_seed(noise)
             with self.fabric.no_backward_sync(self._module, enabled=piece + 1 < pieces):
                 loss, parts = self.task.loss(self._seen, batch, progress)
                 loss = loss / pieces if pieces > 1 else loss
