@@ -73,7 +73,7 @@ def test_2d_and_3d_people_learn_together_and_weights_are_written(synthetic: Path
     assert done.metrics["mpjpe_mm"] < 400
     stored = read_tensors(path)
     assert stored.arch["name"] == "cliff-small"
-    assert stored.recipe["data"]["sources"] == {"synthetic0": 0.5, coco.name: 0.5}
+    assert stored.recipe["data"]["sources"] == {synthetic.name: 0.5, coco.name: 0.5}
     network = nets.load(path)
     for name, value in network.state_dict().items():
         np.testing.assert_allclose(value, done.state[f"network.{name}"], rtol=1e-3, atol=1e-4)
