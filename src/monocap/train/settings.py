@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from monocap.errors import InputError
@@ -111,3 +111,17 @@ class RunOptions:
     def piece_bytes(self) -> int | None:
         """For `write_tensors`."""
         return PIECE_BYTES if self.pieces else None
+
+
+def chosen(usual: TrainSettings, options: Any) -> TrainSettings:
+    """A task's ``usual`` settings with what a user's ``options`` say (None says nothing): ``steps``, ``batch``,
+    ``learning_rate``, ``threads``, ``seed``, ``accelerator`` and ``run``, as far as it has them. A short run validates
+    four times or more, and warms up for a tenth of it at most."""
+    names = ("steps", "batch", "learning_rate", "threads", "seed", "accelerator")
+    said = {name: value for name in names if (value := getattr(options, name, None)) is not None}
+    settings = replace(usual, **said, **options.run.given())
+    return replace(
+        settings,
+        validate_every=max(1, min(settings.validate_every, settings.steps // 4)),
+        warmup=min(settings.warmup, settings.steps // 10),
+    )

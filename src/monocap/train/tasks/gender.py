@@ -28,7 +28,7 @@ from monocap.train.engine import Progress, Trained, TrainSettings, train
 from monocap.train.gender_calibration import THRESHOLD, logistic, right, summary
 from monocap.train.gender_crops import KEPT, MARGIN, GenderCrops, read_crops, write_crops
 from monocap.train.overfit import OVERFIT_LOG
-from monocap.train.settings import RunOptions
+from monocap.train.settings import RunOptions, chosen
 from monocap.types import Array
 
 SETTINGS = TrainSettings(
@@ -217,14 +217,7 @@ def train_gender(
 
     Raises InputError for a run already in ``out`` without ``resume``.
     """
-    given = {name: value for name in ("steps", "batch", "threads") if (value := getattr(options, name)) is not None}
-    settings = replace(SETTINGS, seed=options.seed, accelerator=options.accelerator, **given)
-    settings = replace(settings, **options.run.given())
-    settings = replace(
-        settings,
-        validate_every=max(1, min(settings.validate_every, settings.steps // 4)),
-        warmup=min(settings.warmup, settings.steps // 10),
-    )
+    settings = chosen(SETTINGS, options)
     folder = options.out / "crops"
     write_crops(folder, options.held_out, "test", options.corpus, progress=rendered)
     write_crops(folder, options.pictures, "train", options.corpus, progress=rendered)

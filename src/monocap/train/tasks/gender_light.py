@@ -6,7 +6,7 @@ Every second held-out picture chooses the weights and calibrates; the others tel
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from monocap.train.engine import Progress, Trained, TrainSettings, train
 from monocap.train.gender_calibration import THRESHOLD, logistic, summary
 from monocap.train.gender_features import GenderVectors, read_vectors
 from monocap.train.overfit import OVERFIT_LOG
-from monocap.train.settings import RunOptions
+from monocap.train.settings import RunOptions, chosen
 from monocap.types import Array
 
 SETTINGS = TrainSettings(
@@ -113,14 +113,7 @@ def train_light_gender(options: LightGenderOptions, progress: Progress | None = 
 
     Raises InputError for folders without features, and a run already in ``out`` without ``resume``.
     """
-    given = {name: value for name in ("steps", "batch", "threads") if (value := getattr(options, name)) is not None}
-    settings = replace(SETTINGS, seed=options.seed, accelerator=options.accelerator, **given)
-    settings = replace(settings, **options.run.given())
-    settings = replace(
-        settings,
-        validate_every=max(1, min(settings.validate_every, settings.steps // 4)),
-        warmup=min(settings.warmup, settings.steps // 10),
-    )
+    settings = chosen(SETTINGS, options)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     vectors, held = read_vectors(options.features), read_vectors(options.held_out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,7 +24,7 @@ from monocap.train.body_points import BODY_JOINTS, BodyPoints
 from monocap.train.engine import Progress, Trained, TrainSettings, train
 from monocap.train.feature_cache import Truth, read_features
 from monocap.train.overfit import OVERFIT_LOG
-from monocap.train.settings import RunOptions
+from monocap.train.settings import RunOptions, chosen
 from monocap.train.stepping import Group
 from monocap.types import Array
 
@@ -190,15 +190,7 @@ def train_head(options: HeadOptions, progress: Progress | None = None) -> tuple[
     """
     if options.kind not in HEADS:
         raise InputError(f"cannot train head {options.kind!r}; expected {' or '.join(HEADS)}")
-    given: dict[str, Any] = {"steps": options.steps, "batch": options.batch, "learning_rate": options.learning_rate}
-    given = {name: value for name, value in given.items() if value is not None} | {"threads": options.threads}
-    settings = replace(SETTINGS, seed=options.seed, accelerator=options.accelerator, **given)
-    settings = replace(settings, **options.run.given())
-    settings = replace(
-        settings,
-        validate_every=max(1, min(settings.validate_every, settings.steps // 4)),
-        warmup=min(settings.warmup, settings.steps // 10),
-    )
+    settings = chosen(SETTINGS, options)
     torch.manual_seed(options.seed)
     needs = HEADS[options.kind].needs
     people, held = People(options.features, needs), People(options.held, needs)

@@ -30,7 +30,7 @@ from monocap.pipeline.outputs import versions
 from monocap.train.engine import Progress, Trained, TrainSettings, train
 from monocap.train.overfit import OVERFIT_LOG
 from monocap.train.seen_keypoints import SeenErrors, SeenKeypoints, Sight, join
-from monocap.train.settings import RunOptions
+from monocap.train.settings import RunOptions, chosen
 from monocap.train.simulated_keypoints import SimulatedKeypoints
 from monocap.types import Array
 
@@ -137,16 +137,7 @@ def train_lifter(options: LifterOptions, progress: Progress | None = None) -> tu
 
     Raises InputError for a folder without usable motion, and for a run already in ``out`` without ``resume``.
     """
-    given = {name: value for name in ("steps", "batch", "threads") if (value := getattr(options, name)) is not None}
-    settings = replace(
-        SETTINGS if options.start is None else ONWARD, seed=options.seed, accelerator=options.accelerator, **given
-    )
-    settings = replace(settings, **options.run.given())
-    settings = replace(
-        settings,
-        validate_every=max(1, min(settings.validate_every, settings.steps // 4)),
-        warmup=min(settings.warmup, settings.steps // 10),
-    )
+    settings = chosen(SETTINGS if options.start is None else ONWARD, options)
     poses, up, held = read_poses(options.data)
     torch.manual_seed(options.seed)
     seen, errors = None, [None, None]

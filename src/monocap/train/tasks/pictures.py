@@ -30,7 +30,7 @@ from monocap.train.engine import Progress, Trained, TrainSettings, train
 from monocap.train.overfit import OVERFIT_LOG
 from monocap.train.people_batches import BatchPlan, PeopleBatches, Source, parse_sources
 from monocap.train.picture_task import ENCODERS, PicturesTask, Regression, freeze_unused
-from monocap.train.settings import RunOptions
+from monocap.train.settings import RunOptions, chosen
 from monocap.train.supervision import normalised
 
 SETTINGS = TrainSettings(
@@ -91,15 +91,7 @@ def train_pictures(options: PicturesOptions, progress: Progress | None = None) -
     Raises InputError for an unknown network or family, data that cannot be used, weights that do not fit, and for a run
     already in ``out`` without ``resume``.
     """
-    given: dict[str, Any] = {n: getattr(options, n) for n in ("steps", "batch", "learning_rate", "threads")}
-    given = {name: value for name, value in given.items() if value is not None}
-    settings = replace(SETTINGS, seed=options.seed, accelerator=options.accelerator, **given)
-    settings = replace(
-        settings,
-        validate_every=max(1, min(settings.validate_every, settings.steps // 4)),
-        warmup=min(settings.warmup, settings.steps // 10),
-    )
-    settings = replace(settings, **options.run.given())
+    settings = chosen(SETTINGS, options)
     torch.manual_seed(options.seed)
     task = build_task(options, settings.share)
     done = train(task, settings, options.out, options.resume, progress)
