@@ -16,7 +16,7 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 class Network(nn.Module):
-    """A network whose last answer is a `BodyOutput`.
+    """A network whose last answer is a `BodyOutput`, or another named tuple whose fields ``outputs`` names.
 
     ``crop``: the family of crops it was trained with (`monocap.data.crop_families`); ``layout`` of its 6D numbers, None
     for axis-angle; ``joints`` of its rotations; ``second_axis``: what the second axis of all inputs and outputs counts,
@@ -26,6 +26,7 @@ class Network(nn.Module):
     crop: ClassVar[str]
     layout: ClassVar[Layout6D | None] = "interleaved_columns"
     second_axis: ClassVar[str | None] = None
+    outputs: ClassVar[tuple[str, ...]] = BodyOutput._fields
     joints: int = 24
     arch: dict[str, Any]
 
@@ -36,6 +37,10 @@ class Network(nn.Module):
     def answer(self, *given: Tensor) -> BodyOutput:
         """The last stage's answer: what inference and exported graphs give."""
         return self(*given)[-1]
+
+    def described(self) -> dict[str, str]:
+        """What exported files say of it beside what is the same for all networks."""
+        return {}
 
     def own_name(self, official: str) -> str | None:
         """The name here of an official checkpoint's tensor; None where it is not this network's business."""

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from monocap.errors import InputError, MissingDependencyError
 from monocap.files import replacing
-from monocap.nets.iterative import BodyOutput
 from monocap.nets.network import Network
 
 try:
@@ -47,7 +46,7 @@ class _Answer(nn.Module):
 
 
 def export_network(path: str | os.PathLike[str], net: Network, half: bool = False) -> float:
-    """Write ``net``'s last answer, outputs ``rotmats, betas, cam``, and run it once beside torch.
+    """Write ``net``'s last answer, outputs ``rotmats, betas, cam`` (or ``net.outputs``), and run it once beside torch.
 
     ``half`` stores weights as float16 (computing stays float32). Returns the largest difference between the two on
     random inputs, in units of the answer where that exceeds 1; with ``half`` what rounding costs is in it. Raises
@@ -62,12 +61,13 @@ def export_network(path: str | os.PathLike[str], net: Network, half: bool = Fals
         "crop_family": net.crop,
         "joints": str(net.joints),
         "layout": net.layout or "axis_angle",
+        **net.described(),
     }
     was_training = net.training
     net.eval()
     try:
         given = net.example(2)
-        write_traced(path, _Answer(net).eval(), given, BodyOutput._fields, described, half, net.second_axis)
+        write_traced(path, _Answer(net).eval(), given, net.outputs, described, half, net.second_axis)
         return _difference(path, net)
     finally:
         net.train(was_training)
