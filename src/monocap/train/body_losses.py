@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from monocap.errors import InputError
-from monocap.geometry.cameras import TRAINING_FOCAL, crop_to_full_translation, weak_to_translation
+from monocap.geometry import cameras
 from monocap.train.posed_body import POINTS
 
 Projection = Literal["weak", "spin", "hmr2", "full"]
@@ -26,6 +26,7 @@ LIMBS: tuple[str, ...] = tuple(
 LSP: tuple[str, ...] = (*LIMBS, "neck", "head")
 """The joints of `POINTS` that stand for LSP's 14 (its neck and top of the head are not exactly there)."""
 HIPS = ("left_hip", "right_hip")
+_NEAREST = 0.05  # m: nothing is projected from nearer, or from behind the camera
 
 
 @dataclass(frozen=True)
@@ -168,15 +169,15 @@ def project(how: Projection, points: Tensor, cam: Tensor, targets: Targets) -> T
     the pinhole of the whole picture, which knows where the crop lies in it.
     """
     if how == "weak":
-        return cam[:, None, :1] * (points[..., :2] + cam[:, None, 1:])
+        return cameras.project_weak(points, cam)
     if how == "full":
         nowhere = torch.zeros_like(targets.center)  # `center` is counted from the principal point already
-        at = points + crop_to_full_translation(cam, targets.center, targets.size, nowhere, targets.focal)[:, None]
-        flat = targets.focal[:, None, None] * at[..., :2] / at[..., 2:].clamp(min=0.05)
+        shift = cameras.crop_to_full_translation(cam, targets.center, targets.size, nowhere, targets.focal)
+        at = points + shift[:, None]
+        at = torch.cat([at[..., :2], at[..., 2:].clamp(min=_NEAREST)], dim=-1)
+        flat = targets.focal[:, None, None] * cameras.project(at, torch.eye(3, dtype=at.dtype, device=at.device))
         return (flat - targets.center[:, None]) * (2 / targets.size[:, None, None])
-    resolution = 224.0 if how == "spin" else 256.0
-    at = points + weak_to_translation(cam, resolution)[:, None]
-    return (2 * TRAINING_FOCAL / resolution) * at[..., :2] / at[..., 2:]
+    return cameras.project_crop(points, cam, 224.0 if how == "spin" else 256.0)
 
 
 def rootless(points: Tensor, names: Sequence[str], root: Sequence[str]) -> tuple[Tensor, Tensor]:
