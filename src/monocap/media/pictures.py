@@ -21,11 +21,11 @@ from PIL import Image, UnidentifiedImageError
 
 from monocap.errors import InputError, MediaError
 from monocap.files import replacing
+from monocap.media.exif import Lens, lens_of
 from monocap.types import Array
 
 MAX_PIXELS = 400_000_000  # 20,000 × 20,000
 WORKING_PIXELS = 13_000_000  # what capture works on; a body drawn over 25 million would take 2 GB
-DIAGONAL_35MM = math.hypot(36.0, 24.0)
 _IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 # Formats with a decoder inside Pillow's wheel (JPEG opens MPO too); others start programs (EPS) or take any file (TGA).
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM")
@@ -46,14 +46,19 @@ _DAMAGE += (struct.error, ZeroDivisionError, NotImplementedError, RuntimeError, 
 class Picture:
     """A still picture: ``image`` (H,W,3) uint8 RGB, upright; ``full_size`` width and height in the file, upright.
 
-    ``focal_px`` focal length in pixels of the full size, or None. ``image`` is smaller than the full size if
+    ``lens``: what EXIF tells of it, in pixels of the full size. ``image`` is smaller than the full size if
     `read_picture` was told to make it so, by the whole number ``factor``, rounded up.
     """
 
     image: Array
-    focal_px: float | None
+    lens: Lens | None
     full_size: tuple[int, int]
     factor: int = 1
+
+    @property
+    def focal_px(self) -> float | None:
+        """Focal length in pixels of the full size where EXIF is sure of it, or None."""
+        return self.lens.focal if self.lens is not None and self.lens.sure else None
 
 
 @contextmanager
@@ -127,7 +132,7 @@ def is_picture(path: str | os.PathLike[str]) -> bool:
 
 
 def read_picture(path: str | os.PathLike[str], most_pixels: int | None = None) -> Picture:
-    """Read a still picture upright (EXIF orientation applied) as RGB uint8, with the focal length that EXIF tells.
+    """Read a still picture upright (EXIF orientation applied) as RGB uint8, with the lens that EXIF tells.
 
     Grey, palette, 16-bit, CMYK and transparent pictures become RGB; transparent parts become white. With more than
     ``most_pixels``, it is made smaller by a whole factor while it is decoded, so that a picture of 20,000 × 20,000
@@ -139,7 +144,7 @@ def read_picture(path: str | os.PathLike[str], most_pixels: int | None = None) -
     if not path.is_file():
         raise MediaError(f"{path}: no such file")
     with _open(path) as image:
-        focal, full, factor = _focal(image), image.size, 1
+        lens, full, factor = lens_of(image), image.size, 1
         if most_pixels is not None and (factor := shrink_factor(*full, most_pixels)) > 1:
             # a JPEG is decoded at 1/2, 1/4 or 1/8 for free
             image.draft(None, (max(full[0] // factor, 1), max(full[1] // factor, 1)))
@@ -151,11 +156,11 @@ def read_picture(path: str | os.PathLike[str], most_pixels: int | None = None) -
         turn = _orientation(image)
     if turn >= 5:
         full = (full[1], full[0])
-    return Picture(_turned(pixels, turn), focal, full, factor)
+    return Picture(_turned(pixels, turn), lens, full, factor)
 
 
 def picture_size(path: str | os.PathLike[str]) -> tuple[tuple[int, int], float | None]:
-    """Upright width and height of a still picture, and the focal length in pixels that EXIF tells or None.
+    """Upright width and height of a still picture, and the focal length in pixels that EXIF is sure of or None.
 
     Reads the file's head only, but for TIFF. Raises MediaError as `read_picture`.
     """
@@ -165,7 +170,8 @@ def picture_size(path: str | os.PathLike[str]) -> tuple[tuple[int, int], float |
     with _open(path) as image:
         if image.format == "TIFF":  # turned while it is decoded
             image.load()
-        focal, size, turn = _focal(image), image.size, _orientation(image)
+        lens, size, turn = lens_of(image), image.size, _orientation(image)
+    focal = lens.focal if lens is not None and lens.sure else None
     return ((size[1], size[0]) if turn >= 5 else (size[0], size[1])), focal
 
 
@@ -221,44 +227,6 @@ def _rgb(image: Image.Image, path: Path) -> Array:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
     return np.array(image.convert("RGB"))
-
-
-def _focal(image: Image.Image) -> float | None:
-    """Focal length in pixels of the whole picture from EXIF, or None if it is absent or makes no sense.
-
-    The 35 mm equivalent is defined on the diagonal (CIPA DCG-001); otherwise the true focal length with the density
-    of the sensor's pixels. A picture whose shape is no longer the recorded one was cropped: its lens is unknown.
-    """
-    try:
-        exif = image.getexif().get_ifd(0x8769)
-        values = {name: _number(exif.get(tag)) for name, tag in _EXIF.items()}
-    except Exception:  # EXIF blocks of strangers break in every way; without one the field of view is estimated
-        return None
-    width, height = image.size  # before turning, as the sensor's
-    recorded_w, recorded_h = values["width"], values["height"]
-    if recorded_w and recorded_h:
-        ratio = (width * recorded_h) / (height * recorded_w)
-        if not (0.98 < ratio < 1.02 or 0.98 < (height * recorded_h) / (width * recorded_w) < 1.02):
-            return None
-    focal = None
-    if values["focal_35mm"]:
-        focal = values["focal_35mm"] / DIAGONAL_35MM * math.hypot(width, height)
-    elif values["focal_mm"] and values["density"] and recorded_w:
-        unit_mm = {2: 25.4, 3: 10.0, 4: 1.0}.get(int(values["unit"] or 2), 25.4)
-        focal = values["focal_mm"] * values["density"] / unit_mm * max(width, height) / max(recorded_w, recorded_h or 0)
-    plausible = focal is not None and 0.15 < focal / max(width, height) < 60  # 5 mm fish-eye to 2000 mm telescope
-    return focal if plausible else None
-
-
-_EXIF = {"focal_35mm": 0xA405, "focal_mm": 0x920A, "density": 0xA20E, "unit": 0xA210, "width": 0xA002, "height": 0xA003}
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return number if math.isfinite(number) and number > 0 else None
 
 
 def write_image(path: str | os.PathLike[str], image: Any, quality: int = 92) -> None:

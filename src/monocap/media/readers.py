@@ -17,6 +17,7 @@ import numpy as np
 from av.stream import Disposition
 
 from monocap.errors import InputError, MediaError
+from monocap.media.exif import Lens
 from monocap.media.pictures import MAX_PIXELS, WORKING_PIXELS, is_picture, read_picture, shrink_factor
 from monocap.types import Array, Frame
 
@@ -39,7 +40,7 @@ class Media(ABC):
     width and height of the source, upright: frames of more than 13 megapixels are given smaller. ``fps`` average
     frames per second (1 for a photo); ``frame_count`` expected frames or None if the file does not tell (iterating
     may give fewer or more); ``duration`` seconds or None; ``focal_px`` focal length in pixels of the full size or None
-    if unknown; ``warnings`` what was wrong but survivable, in plain words, filled while iterating (and logged).
+    if unknown; ``lens`` what EXIF says of it, sure or not; ``warnings`` what was wrong but survivable, in plain words, filled while iterating (and logged).
     ``files``: what is read.
     """
 
@@ -55,6 +56,7 @@ class Media(ABC):
         self.frame_count: int | None = None
         self.duration: float | None = None
         self.focal_px: float | None = None
+        self.lens: Lens | None = None
         self.warnings: list[str] = []
 
     def __iter__(self) -> Iterator[Frame]:
@@ -129,7 +131,7 @@ class Photo(Media):
         super().__init__(path)
         self._picture = read_picture(path, WORKING_PIXELS)
         self._set_size(self._picture.full_size, self._picture.factor)
-        self.focal_px = self._picture.focal_px
+        self.focal_px, self.lens = self._picture.focal_px, self._picture.lens
         self.frame_count, self.duration = 1, 0.0
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
@@ -159,7 +161,7 @@ class _Pictures(Media):
         first = read_picture(paths[0], WORKING_PIXELS)
         self.files = paths
         self._set_size(first.full_size, first.factor)
-        self.fps, self.focal_px = float(fps), first.focal_px
+        self.fps, self.focal_px, self.lens = float(fps), first.focal_px, first.lens
         self.frame_count, self.duration = len(paths), len(paths) / fps
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
