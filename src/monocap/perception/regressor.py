@@ -32,6 +32,8 @@ _CROWN, _BEYOND = 0.55, 1.035
 class PersonCrop(Protocol):
     """Which square of a picture a network sees, and in which numbers (`data.crop_families.CropFamily`)."""
 
+    @property
+    def shape(self) -> tuple[int, int]: ...
     def square(self, box: Array) -> tuple[Array, float]: ...
     def matrix(self, center: Array, size: float, rotation: float = 0.0) -> Array: ...
     def look(self, image: Array, matrix: Array) -> Array: ...
@@ -164,6 +166,12 @@ def body_square(points2d: Array, crop: PersonCrop, camera: Camera, upright_from:
     lean = upright(shoulders - hips)
     lean = lean if abs(lean) >= upright_from else 0.0
     points = np.concatenate([points, [ears + _CROWN * (ears - shoulders)]])
+    return enclosing_square(points, crop, camera, lean)
+
+
+def enclosing_square(points: Array, crop: PersonCrop, camera: Camera, lean: float = 0.0) -> Roi:
+    """The square in which ``crop``'s networks want to see the body whose joints and crown are at points (N,2) px, as
+    far as it lies in the picture; turned clockwise by ``lean`` rad."""
     low, high = np.min(points, axis=0), np.max(points, axis=0)
     pad = (_BEYOND - 1) / 2 * float((high - low).max())
     if lean == 0.0:
