@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from monocap.export import skin_texture
 from monocap.media.readers import Media
 from monocap.pipeline.clock import Progress, StageClock, silent
 from monocap.pipeline.engine import CaptureEngine
+from monocap.pipeline.memory import peak_resident_mb
 from monocap.pipeline.outputs import (
     check_formats,
     report_of,
@@ -93,7 +93,8 @@ class CaptureRun:
         told["resumed_from_frame"] = checkpoint.resumed_from
         told["total_seconds"] = round(time.perf_counter() - begun, 3)
         told["total_cpu_seconds"] = round(time.process_time() - cpu, 3)
-        told["peak_memory_mb"] = _peak_memory_mb()
+        peak = peak_resident_mb()
+        told["peak_memory_mb"] = None if peak is None else round(peak)
         write_report(report, told)
         checkpoint.clear()
         for warning in warnings:
@@ -164,13 +165,3 @@ def _read_report(path: Path) -> dict[str, Any]:
     import json
 
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _peak_memory_mb() -> int | None:
-    """The most memory that this process ever held, 10⁶ bytes; None where the system does not tell."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6)

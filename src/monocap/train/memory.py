@@ -1,10 +1,10 @@
-"""How much memory a run took at most."""
+"""How much memory a run took at most, on the device that it runs on."""
 
 from __future__ import annotations
 
-import sys
-
 import torch
+
+from monocap.pipeline.memory import peak_resident_mb
 
 
 def reset_peak(device: torch.device) -> None:
@@ -14,12 +14,8 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> float | None:
-    """Megabytes (1e6 bytes): on a GPU those of its tensors at their most since `reset_peak`; on a processor the largest
-    resident size of the whole process so far, libraries and data included; None where the system does not say."""
+    """Megabytes (1e6 bytes): on a GPU those of its tensors at their most since `reset_peak`; else those of
+    `peak_resident_mb`."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return peak_resident_mb()

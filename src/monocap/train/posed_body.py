@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from monocap.bodies import BodyModel
 from monocap.errors import InputError
 from monocap.geometry.kinematics_torch import forward_kinematics_torch
-from monocap.train.body_points import blend, carried, spread
 
 POINTS: tuple[str, ...] = (
     *("pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle"),
@@ -27,8 +26,9 @@ POINTS: tuple[str, ...] = (
 class PosedBody(nn.Module):
     """Points and skin of ``body`` with its leading ``joints`` posed; the others (fingers, face) stay at rest.
 
-    ``names`` as for `BodyModel.keypoints`; ``skin``: so many vertices evenly by area (0: none), or "all";
-    ``origin``: where the pelvis is 0 ("pelvis"), or where the body file has it ("body", as the official networks).
+    ``names`` as for `BodyModel.keypoints`; ``skin``: so many vertices, drawn with ``seed`` in proportion to the area
+    around them so that a plain mean over them is one over the skin (0: none), or "all"; ``origin``: where the pelvis
+    is 0 ("pelvis"), or where the body file has it ("body", as the official networks).
     """
 
     rest: Tensor
@@ -47,6 +47,7 @@ class PosedBody(nn.Module):
         joints: int = 22,
         origin: Literal["pelvis", "body"] = "pelvis",
         betas: int = 10,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.names, self.joints, self.origin, self.betas = tuple(names), joints, origin, betas
@@ -56,7 +57,8 @@ class PosedBody(nn.Module):
             raise InputError(
                 f"points of body {body.name!r} that hang on joints beyond the first {joints}; choose others"
             )
-        ids = np.arange(len(body.v_template)) if skin == "all" else spread(body, skin) if skin else np.zeros(0, int)
+        whole = len(body.v_template)
+        ids = np.arange(whole) if skin == "all" else spread(body, skin, seed) if skin else np.zeros(0, int)
         self._marked = len(selection.vertices)
         few = body.restricted(np.concatenate([selection.vertices, ids]).astype(np.int64))
         mix = np.delete(selection.mix, np.s_[joints : len(body.parents)], axis=1)
@@ -69,11 +71,16 @@ class PosedBody(nn.Module):
             tensor = None if value is None else torch.tensor(np.asarray(value, np.float32))
             self.register_buffer(name, tensor, persistent=False)
 
-    def forward(self, rotmats: Tensor, betas: Tensor, skin: bool = True) -> tuple[Tensor, Tensor | None]:
+    def forward(self, rotmats: Tensor, betas: Tensor | None = None, skin: bool = True) -> tuple[Tensor, Tensor | None]:
         """Points (N,K,3) in the order of ``names`` and skin (N,V,3) or None, metres, in the axes of the root's
-        rotation, for ``rotmats`` (N,J,3,3) and ``betas`` (N,B). Computed in single precision."""
+        rotation, for ``rotmats`` (N,J,3,3), or (N,J−1,3,3) without the root, and ``betas`` (N,B), None for the mean
+        shape. Computed in single precision."""
         with torch.autocast(rotmats.device.type, enabled=False):
-            rotmats, betas = rotmats.float(), betas.float()
+            rotmats = rotmats.float()
+            if rotmats.shape[1] == self.joints - 1:
+                root = torch.eye(3, device=rotmats.device).expand(len(rotmats), 1, 3, 3)
+                rotmats = torch.cat([root, rotmats], dim=1)
+            betas = rotmats.new_zeros(len(rotmats), self.betas) if betas is None else betas.float()
             rest = self.rest + _along(self.rest_shapes, betas)
             world, joints = forward_kinematics_torch(rotmats, rest, self.parents)
             count = len(self.points) if skin else self._marked
@@ -91,3 +98,32 @@ class PosedBody(nn.Module):
 def _along(directions: Tensor, coefficients: Tensor) -> Tensor:
     """(N,n,3): directions (n,3,B) times coefficients (N,B)."""
     return (coefficients @ directions.flatten(0, 1).T).unflatten(-1, directions.shape[:2])
+
+
+def blend(world: Tensor, joints: Tensor, rest: Tensor, points: Tensor, weights: Tensor) -> Tensor:
+    """Skin (N,V,3) by linear blending: ``points`` (V,3) or (N,V,3) of the rest body, whose joints are ``rest`` (J,3) or
+    (N,J,3), moved by world rotations (N,J,3,3) and ``joints`` (N,J,3) with ``weights`` (V,J)."""
+    shift = joints - (world @ rest[..., None])[..., 0]
+    bones = torch.cat([world, shift[..., None]], dim=-1).flatten(2)  # (N,J,12)
+    blended = (weights @ bones).unflatten(-1, (3, 4))
+    turned = (blended[..., :3] @ points[..., None])[..., 0]
+    return turned + blended[..., 3]
+
+
+def spread(body: BodyModel, count: int, seed: int = 0) -> np.ndarray:
+    """Numbers (count,) of vertices, each drawn with probability in proportion to the skin's area around it."""
+    corners = body.v_template[body.faces].astype(np.float64)
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    share = np.bincount(body.faces.reshape(-1), np.repeat(area, body.faces.shape[1]), len(body.v_template))
+    return np.random.default_rng(seed).choice(len(share), count, replace=False, p=share / share.sum())
+
+
+def carried(body: BodyModel, count: int) -> np.ndarray:
+    """Skinning weights (V,count) on the leading joints: skin of the others follows the joint that carries them."""
+    carrier = np.arange(len(body.parents))
+    for joint in range(count, len(carrier)):
+        carrier[joint] = carrier[body.parents[joint]]
+    weights = np.zeros((len(body.lbs_weights), count), np.float32)
+    for joint, target in enumerate(carrier):
+        weights[:, target] += body.lbs_weights[:, joint]
+    return weights
