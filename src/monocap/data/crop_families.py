@@ -7,7 +7,7 @@ papers and checked against numbers made by running it (tests/geometry, tests/dat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class CropFamily:
     The person's box is grown to ``aspect`` (w, h), its longer side times ``margin`` is the side of a square, which
     becomes ``resolution``² pixels, of which the columns ``columns`` (from, to) are shown. ``border``: what lies
     outside of the picture, None repeats its edge. ``shrink`` as in `monocap.media.crops.warp`. Pixels / 255 minus
-    ``mean`` over ``deviation`` is what the network gets.
+    ``mean`` over ``deviation`` is what the network gets, its channels in the order ``channels``.
     """
 
     name: str
@@ -39,6 +39,7 @@ class CropFamily:
     shrink: Shrink = "area"
     mean: tuple[float, float, float] = _IMAGENET[0]
     deviation: tuple[float, float, float] = _IMAGENET[1]
+    channels: Literal["rgb", "bgr"] = "rgb"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -67,6 +68,7 @@ class CropFamily:
         """(3,h,w) float32: what the network is given for a crop (h,w,3) uint8."""
         mean, deviation = np.asarray(self.mean, np.float32), np.asarray(self.deviation, np.float32)
         value = (crop.astype(np.float32) / 255 - mean) / deviation
+        value = value[..., ::-1] if self.channels == "bgr" else value
         return np.ascontiguousarray(np.moveaxis(value, -1, 0))
 
 
@@ -88,6 +90,8 @@ FAMILIES: dict[str, CropFamily] = {
         _family("hmr2", **(_HMR2 | {"shrink": "gaussian"})),
         _family("tokenhmr", **(_HMR2 | {"shrink": "gaussian"})),
         _family("camerahmr", **(_HMR2 | {"aspect": (1.0, 1.0), "shrink": "none"})),
+        # VNect's ports grow the box of the joints by 0.8 of its width and 0.2 of its height, and show the whole of it
+        _family("vnect", resolution=368, columns=(0, 368), mean=(0.4,) * 3, deviation=(1.0,) * 3, channels="bgr"),
         # ours: the square and the numbers that BlazePose's encoder has learned from
         _family("light", resolution=256, columns=(0, 256), margin=1.25, mean=(0.0,) * 3, deviation=(1.0,) * 3),
     )

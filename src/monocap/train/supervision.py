@@ -114,7 +114,8 @@ def normalised(images: Tensor, family: CropFamily) -> Tensor:
     """(N,3,h,w) float32, what the network is given for crops (N,h,w,3) uint8: `CropFamily.normalise` on any device."""
     mean = torch.tensor(family.mean, device=images.device).view(1, 3, 1, 1)
     deviation = torch.tensor(family.deviation, device=images.device).view(1, 3, 1, 1)
-    return (images.permute(0, 3, 1, 2).float() / 255 - mean) / deviation
+    value = (images.permute(0, 3, 1, 2).float() / 255 - mean) / deviation
+    return value.flip(1) if family.channels == "bgr" else value
 
 
 def _parameters(sample: Sample, params: BodyParams | None, joints: int, body: str) -> tuple[Array, Array, Array, Array]:

@@ -85,8 +85,8 @@ class People:
         self.rotmats = axis_angle_to_matrix(pose.astype(np.float32))
         self.box = np.column_stack([truth.center, truth.size]) / truth.focal[:, None]
 
-    def take(self, rows: Array, device: torch.device | str = "cpu") -> Batch:
-        """The crops of ``rows`` (N,), numbers of the folder."""
+    def maps(self, rows: Array, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        """Feature maps of the crops ``rows`` (N,), numbers of the folder."""
         chunk = np.searchsorted(self._starts, rows, side="right") - 1
         at = rows - self._starts[chunk]
         maps = {
@@ -94,8 +94,14 @@ class People:
             for name, parts in self._maps.items()
         }
         maps["f16"] = maps["f16"].contiguous(memory_format=torch.channels_last)
+        return maps
+
+    def take(self, rows: Array, device: torch.device | str = "cpu") -> Batch:
+        """The crops of ``rows`` (N,), numbers of the folder."""
         found = (self.rotmats[rows], self.truth.betas[rows], self.truth.joints[rows, 0], self.box[rows])
-        return Batch(maps, *(torch.from_numpy(np.asarray(one, np.float32)).to(device) for one in found))
+        return Batch(
+            self.maps(rows, device), *(torch.from_numpy(np.asarray(one, np.float32)).to(device) for one in found)
+        )
 
 
 class HeadTask:
