@@ -13,6 +13,7 @@ shown them with the lengths of their bones (Mehta et al., *VNect*, SIGGRAPH 2017
 from __future__ import annotations
 
 import os
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -94,7 +95,7 @@ class LightVnect(VnectNetwork):
 
     crop = "light"
     axes = "crop"
-    taps = {"at16": _WIDE}
+    taps: ClassVar[dict[str, int]] = {"at16": _WIDE}
 
     def __init__(self) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ released with that folded into the weights; so ``norm=True`` builds it for train
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +71,7 @@ class Vnect(VnectNetwork):
 
     crop = "vnect"
     axes = "camera"
-    taps = {"res4d": 1024, "res5a": 1024}
+    taps: ClassVar[dict[str, int]] = {"res4d": 1024, "res5a": 1024}
 
     def __init__(self, norm: bool = False) -> None:
         super().__init__()
@@ -122,7 +123,9 @@ class Vnect(VnectNetwork):
                 own[name] = state[name]
                 continue
             norm = self.get_submodule(layer.removesuffix(".0") + ".1")
-            assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None
+            assert isinstance(norm, nn.BatchNorm2d)
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
             gain = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
             if last == "weight":
                 own[name] = state[name] * gain[:, None, None, None]
