@@ -57,15 +57,17 @@ class SteadyPoints:
     """Filters points (J,k), one call per frame; those that are not seen stay where they were."""
 
     def __init__(self, settings: OneEuroSettings) -> None:
-        self._filter = settings.filter()
+        self._settings, self._filter = settings, settings.filter()
         self._last: Array | None = None
 
     def reset(self) -> None:
         self._filter.reset()
         self._last = None
 
-    def __call__(self, points: Array, seen: Array, time: float) -> Array:
-        """(J,k) at ``time`` s; ``seen`` (J,) bool."""
+    def __call__(self, points: Array, seen: Array, time: float, unit: float = 1.0) -> Array:
+        """(J,k) at ``time`` s; ``seen`` (J,) bool; ``unit`` of the settings in the points' own: a picture's pixels per
+        pixel of the crop."""
+        self._filter.gain = self._settings.gain / unit
         points = np.asarray(points, np.float64)
         if self._last is not None:
             points = np.where(np.asarray(seen, bool)[:, None], points, self._last)

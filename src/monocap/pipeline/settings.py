@@ -13,7 +13,7 @@ from monocap.types import Camera
 
 Preset = Literal["fast", "balanced", "accurate"]
 People = int | Literal["all", "largest"]
-Engine = Literal["fit", "hmr", "smpler", "auto"]
+Engine = Literal["fit", "hmr", "smpler", "vnect", "auto"]
 AUTO: Engine = "fit"  # what measures best, see docs/regression.md
 
 # The keypoint network of each preset, and over how many crops a photo's keypoints are averaged.
@@ -29,8 +29,9 @@ class CaptureSettings:
     (`pipeline.calibration`); at most one of them. ``height`` m.
     ``smooth`` 0 = off, 1 = default. ``people`` is whom to keep, in order of prominence: "all", "largest", or how many.
     ``hands`` and ``face``: whether they are captured too. ``engine``: what finds the body: the "fit" to keypoints
-    alone, or with a network of that family as its start, or "auto"; ``weights``: another file for that network;
-    without ``refine`` nothing is fitted, and the body is what the network says.
+    alone, or with a network of that family as its start, or "auto"; "vnect" follows a skeleton frame by frame, live.
+    ``weights``: another file for that network; without ``refine`` nothing is fitted, and the body is what the network
+    says (of "vnect": each frame's joints alone, unfiltered).
 
     Raises InputError for values out of range.
     """
@@ -64,8 +65,10 @@ class CaptureSettings:
             raise InputError(f"people is {self.people!r}; expected all, largest, or a number from 1")
         if self.engine not in get_args(Engine):
             raise InputError(f"engine {self.engine!r} is unknown; expected one of {', '.join(get_args(Engine))}")
-        if self.network is None and (self.weights is not None or not self.refine):
-            raise InputError("weights and refine are for a network; with them, give an engine of hmr or smpler")
+        if self.network is None and not self.live and (self.weights is not None or not self.refine):
+            raise InputError("weights and refine are for a network; with them, give an engine of hmr, smpler or vnect")
+        if self.live and (self.hands or self.face):
+            raise InputError("engine vnect follows 21 joints; for hands and face choose another engine")
         _ = self.fit_options
 
     @property
@@ -73,6 +76,11 @@ class CaptureSettings:
         """The family of regression network that is asked; None: none."""
         chosen = AUTO if self.engine == "auto" else self.engine
         return chosen if chosen in ("hmr", "smpler") else None
+
+    @property
+    def live(self) -> bool:
+        """Whether VNect follows the people."""
+        return self.engine == "vnect"
 
     @property
     def most_people(self) -> int | None:
