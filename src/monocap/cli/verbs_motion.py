@@ -26,7 +26,7 @@ def add(app: SubcommandApp) -> None:
         fov: Annotated[float | None, tyro.conf.arg(metavar="DEG")] = None,
         camera: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         height: Annotated[float | None, tyro.conf.arg(metavar="METRES")] = None,
-        engine: Literal["auto", "fit", "hmr", "smpler"] = "fit",
+        engine: Literal["auto", "fit", "hmr", "smpler", "vnect"] = "fit",
         weights: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None,
         smooth: Annotated[str, tyro.conf.arg(metavar="auto|off|FLOAT")] = "auto",
         people: Annotated[str, tyro.conf.arg(metavar="all|largest|N")] = "all",
@@ -54,7 +54,7 @@ def add(app: SubcommandApp) -> None:
             camera: instead of both: a calibrated camera, as JSON (fx, fy, cx, cy, width, height) or from OpenCV.
             height: the person's height, if known: fixes size and distance.
             engine: fit: bodies are fitted to keypoints; hmr, smpler: with what such a network says as a start and a
-                hint; auto: what measures best.
+                hint; vnect: a skeleton follows frame by frame, in real time; auto: what measures best.
             weights: of the engine's network, instead of the shipped ones: an .onnx or converted .safetensors file.
             smooth: smoothing of videos: auto (= 1), off, or a factor.
             people: whom to keep: all, the largest, or the N most prominent.
@@ -95,7 +95,7 @@ def add(app: SubcommandApp) -> None:
         inputs: tyro.conf.Positional[tuple[str, ...]],
         /,
         out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = Path("out"),
-        model: Literal["hmr", "smpler"] = "smpler",
+        model: Literal["hmr", "smpler", "vnect"] = "smpler",
         weights: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None,
         preset: Literal["fast", "balanced", "accurate"] = "fast",
         body: str = "open",
@@ -116,7 +116,7 @@ def add(app: SubcommandApp) -> None:
             inputs: photos, videos, folders, or patterns in quotes; with several, each gets a folder of its own.
             out: folder for the results, made if absent; they are those of capture.
             model: which of the shipped networks: hmr, iterative regression from one vector; smpler, a transformer that
-                looks where the joints are.
+                looks where the joints are; vnect, maps of joints, each frame's read alone.
             weights: instead: an .onnx file, or a converted .safetensors file (needs monocap[torch]).
             preset: of finding the people: fast, balanced or accurate, as in capture.
             body: "open" (shipped), a name from monocap bodies list, or an official SMPL-X or SMPL-H file.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,9 +27,12 @@ from monocap.pipeline.regress.guesses import Guesser, calm_guess
 from monocap.pipeline.resume import Checkpoint
 from monocap.pipeline.settings import NETWORK, PHOTO_CROPS, CaptureSettings
 from monocap.pipeline.sightings import Sightings
+from monocap.pipeline.vnect.networks import open_vnect
+from monocap.pipeline.vnect.run import VNectCapture, ahead
 from monocap.types import BodyEstimate, BodyGuess, Camera, Frame, Keypoints, Motion, Parts, Track
 
 _FOLLOWED = 8  # people at a time
+_LIVE = 4  # people that VNect follows where all are wanted: each costs a look in every frame
 _BETAS = 16  # official files have up to 300; one camera cannot tell the later ones
 _DETECT_EVERY = (8, 30)  # frames; a second of most videos
 _PARTS_EVERY, _PARTS_FPS = 2, 20.0  # preset fast: frames from look to look at hands and face, in videos of so many
@@ -55,7 +58,10 @@ class CaptureEngine:
                 )
             if self.body.num_betas > _BETAS:
                 self.body = self.body.with_betas(_BETAS)
-            self.detector = PeopleDetector()
+            self.live: VNectCapture | None = None
+            if self.settings.live:  # told before the other networks are loaded, if there is none
+                self.live = self._live()
+            self.detector = PeopleDetector() if self.live is None else self.live.detector
             self.network = BlazePose(NETWORK[self.settings.preset])
             self.lifter = Lifter()
             hands, face = self.settings.hands, self.settings.face
@@ -81,6 +87,14 @@ class CaptureEngine:
             raise InputError(f"image has shape {image.shape} and type {image.dtype}; expected (H, W, 3) uint8 RGB")
         height, width = image.shape[:2]
         return self._still(image, self._camera(width, height, None))
+
+    def _live(self) -> VNectCapture:
+        settings = self.settings
+        most = settings.most_people or _LIVE
+        network = open_vnect(settings.weights)
+        return VNectCapture(
+            network, PeopleDetector(), self.body, settings.height, settings.smooth, most, settings.refine
+        )
 
     def fit_still(
         self, keypoints: Keypoints, camera: Camera, parts: Parts | None = None, guess: BodyGuess | None = None
@@ -122,6 +136,12 @@ class CaptureEngine:
         return camera
 
     def _still(self, image: NDArray[np.uint8], camera: Camera) -> Motion:
+        if self.live is not None:
+            self.live.clock = self.clock
+            people = self.live.still(image, camera)
+            if not people:
+                self.warnings.append("nobody found in the picture")
+            return assemble(self.body, camera, 1.0, np.zeros(1, np.int64), np.zeros(1), people)
         crops = PHOTO_CROPS[self.settings.preset]
         with self.clock.stage("keypoints"):
             found = find_people_keypoints(
@@ -141,6 +161,8 @@ class CaptureEngine:
 
     def _video(self, media: Media, progress: Progress, checkpoint: Checkpoint | None) -> Motion:
         camera = self._camera_of(media)
+        if self.live is not None:
+            return self._follow_live(self.live, media, camera, progress)
         most = self.settings.most_people
         limit = _FOLLOWED if most is None else min(most + _CANDIDATES, _FOLLOWED)
         every = int(np.clip(round(media.fps), *_DETECT_EVERY))
@@ -177,6 +199,23 @@ class CaptureEngine:
         with self.clock.stage("settle"):
             return assemble(self.body, camera, media.fps, np.arange(count), times, people, hold_feet=not raw)
 
+    def _follow_live(self, live: VNectCapture, media: Media, camera: Camera, progress: Progress) -> Motion:
+        """A video by VNect: frame by frame, the next ones decoded meanwhile."""
+        live.clock = self.clock
+        live.begin()
+        frames = ahead(media.frames(0))
+        while (frame := self._next(frames)) is not None:
+            live.step(frame, camera)
+            progress("keypoints", live.frames, media.frame_count)
+        if not live.frames:
+            raise MediaError(f"{media.path}: no frame could be decoded; is it a whole video file?")
+        people = live.finish(camera)
+        self._warn_of_absence([track for track, _ in people], live.frames)
+        raw = self.settings.smooth == 0 or not self.settings.refine
+        with self.clock.stage("settle"):
+            times = np.array(live.times)
+            return assemble(self.body, camera, media.fps, np.arange(len(times)), times, people, hold_feet=not raw)
+
     def _decide(self, sightings: Sightings, confirmed: Collection[int], camera: Camera) -> list[Track]:
         """The people to capture; what the user should know about them goes to the warnings."""
         cast = cast_of(sightings, confirmed, camera.width, camera.height, self.settings.most_people)
@@ -185,13 +224,16 @@ class CaptureEngine:
             self.warnings.append(f"{cast.doubtful} {what} too short or too doubtful to be a person")
         if cast.less_prominent:
             self.warnings.append(f"{cast.less_prominent} less prominent people were left out; see --people")
-        if not cast.tracks:
-            self.warnings.append(f"nobody found in {sightings.frames} frames")
-        for track in cast.tracks:
-            found, frames = int(track.valid.sum()), len(track.valid)
+        self._warn_of_absence(cast.tracks, sightings.frames)
+        return cast.tracks
+
+    def _warn_of_absence(self, tracks: Sequence[Track], frames: int) -> None:
+        if not tracks:
+            self.warnings.append(f"nobody found in {frames} frames")
+        for track in tracks:
+            found = int(track.valid.sum())
             if found < frames:
                 self.warnings.append(f"person {track.track_id} was found in {found} of {frames} frames; see 'valid'")
-        return cast.tracks
 
     def _fit_track(
         self, track: Track, camera: Camera, times: NDArray[np.float64], progress: Progress
