@@ -1,8 +1,7 @@
-"""Training the gender networks: crops and their truth, what is learned from cached features, and files that run."""
+"""Training the gender network: crops and their truth, a short run of all of it, and the file that comes out."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +13,19 @@ pytest.importorskip("onnx", reason="the network's twin")
 
 import torch
 
+from monocap.assets.tensors import read_tensors
 from monocap.bodies import load_body
 from monocap.bodies.shapes import named_shape
 from monocap.errors import InputError
+from monocap.files import write_npz
 from monocap.nets import gender as nets_gender
-from monocap.nets.backbones.light import CHANNELS, SIZES
 from monocap.nets.gender import GenderNet, write_gender_onnx
-from monocap.nets.gender_light import Judge, LightGenderNet, read, vector_length
 from monocap.perception import gender as perception_gender
 from monocap.perception.gender import INPUT, GenderNetwork
 from monocap.skeletons import get
-from monocap.synth.people import random_person
 from monocap.train.gender_calibration import logistic, summary
-from monocap.train.gender_crops import GenderCrops, clear_target, crops_of, shape_axis
-from monocap.train.gender_features import read_vectors
-from monocap.train.tasks.gender import GenderTask, augmented, calibrated, middle
-from monocap.train.tasks.gender_light import LightGenderOptions, train_light_gender
+from monocap.train.gender_crops import GenderCrops, clear_target, crops_of, read_crops, shape_axis
+from monocap.train.tasks.gender import GenderOptions, GenderTask, augmented, calibrated, middle, train_gender
 
 NUMBERS = {
     "body": 1.0, "body_bias": 0.0, "both_body": 0.5, "both_head": 0.5, "both_bias": 0.0, "threshold": 0.9
@@ -104,15 +100,13 @@ def test_the_network_says_which_crop_shows_what() -> None:
     assert np.median(losses[-10:]) < 0.8 * np.median(losses[:5])
 
 
-@pytest.mark.parametrize("kind", ["resnet", "light"])
-def test_the_twin_answers_alike(tmp_path: Path, kind: str) -> None:
+def test_the_twin_answers_alike(tmp_path: Path) -> None:
     torch.manual_seed(2)
-    side = 96 if kind == "resnet" else 256
-    module = (GenderNet(width=4) if kind == "resnet" else LightGenderNet(Judge(width=8))).eval()
+    module = GenderNet(width=4).eval()
     path = tmp_path / "gender.onnx"
-    write_gender_onnx(path, module, NUMBERS, side=side)
+    write_gender_onnx(path, module, NUMBERS)
     rng = np.random.default_rng(1)
-    crops = rng.integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+    crops = rng.integers(0, 256, (3, INPUT, INPUT, 3), dtype=np.uint8)
     points = rng.uniform(-1, 1, (3, 17, 3)).astype(np.float32)
     points[0, :6] = 0
     network = GenderNetwork(path, threads=1)
@@ -120,7 +114,7 @@ def test_the_twin_answers_alike(tmp_path: Path, kind: str) -> None:
         image = torch.from_numpy(np.moveaxis(crops, -1, 1).astype(np.float32) / 255)
         wanted = module(image, torch.from_numpy(points)).numpy()
     np.testing.assert_allclose(network.run(crops, points), wanted, atol=2e-2 * max(1.0, float(np.abs(wanted).max())))
-    assert network.side == side
+    assert network.side == INPUT
     assert network.calibration == NUMBERS
 
 
@@ -137,19 +131,6 @@ def test_keypoints_are_drawn_where_they_are() -> None:
     assert ((column + 0.5) / 48 - 1, (row + 0.5) / 48 - 1) == pytest.approx((0.5, -0.25), abs=0.011)
     assert float(drawn[0].max()) == pytest.approx(0.8, abs=0.02)
     assert not drawn[1:].any()
-
-
-def test_features_are_read_at_the_keypoints() -> None:
-    """A map that says where it is, read at the wrist, says where the wrist is."""
-    maps = {name: torch.zeros(1, CHANNELS[name], SIZES[name], SIZES[name]) for name in CHANNELS}
-    axis = (2 * torch.arange(32) + 1) / 32 - 1
-    maps["f32"][0, 0] = axis[None]  # x
-    points = torch.zeros(1, 17, 3)
-    points[0, :, 2] = 1.0
-    points[0, get("coco17").index("right_wrist"), 0] = 0.37
-    vector = read(maps, points)
-    assert vector.shape == (1, vector_length())
-    assert (vector[0, :100] - 0.37).abs().min() < 1e-4
 
 
 def test_calibration_finds_the_odds() -> None:
@@ -203,52 +184,40 @@ def test_crops_of_a_rendered_picture_show_its_people() -> None:
     assert middle(found[0][1][0]["image"]).shape == (INPUT, INPUT, 3)
 
 
-def feature_folder(folder: Path, seed: int, people: int) -> Path:
-    """As ``monocap train features`` writes, of the sampler's people; one channel tells women from men."""
-    from monocap.files import write_npz
-
-    body, rng = load_body("open"), np.random.default_rng(seed)
-    drawn = [
-        random_person(np.random.default_rng(np.random.SeedSequence([seed, n, 0, 0, 0])), body) for n in range(people)
-    ]
-    chunk = folder / "chunk-00000000"
-    chunk.mkdir(parents=True)
-    (folder / "cache.json").write_text(json.dumps({"seed": seed}))
-    for name, channels in CHANNELS.items():
-        maps = rng.normal(0, 0.1, (people, channels, SIZES[name], SIZES[name]))
-        maps[:, 0] += np.array([{"female": 1.0, "male": -1.0}.get(one.look, 0.0) for one in drawn])[:, None, None]
-        np.save(chunk / f"{name}.npy", maps.astype(np.float16))
-    joints = np.concatenate([rng.uniform(-0.5, 0.5, (people, 127, 2)), np.full((people, 127, 1), 3.0)], axis=-1)
-    write_npz(
-        chunk / "truth.npz",
-        {
-            "global_orient": np.zeros((people, 3)), "body_pose": np.zeros((people, 63)),
-            "betas": np.stack([one.betas[:10] for one in drawn]), "joints": joints,
-            "state": np.full((people, 127), 4, np.uint8),
-            "center": np.zeros((people, 2)), "size": np.full(people, 200.0),
-            "focal": np.full(people, 500.0), "number": np.arange(people), "person": np.zeros(people, int),
-            "view": np.zeros(people, int),
-        },
-    )  # fmt: skip
-    return folder
+def write_chunk(folder: Path, split: str, people: int) -> None:
+    """As `write_crops` leaves them: women in light crops, men in dark ones, some children, a head of every body."""
+    rng = np.random.default_rng(people)
+    look = np.repeat(rng.choice([0, 1, 3], people, p=[0.45, 0.45, 0.1]), 2)
+    one = some_crops(2 * people)
+    image = np.clip(rng.normal(np.array([180, 80, 0, 130])[look][:, None, None, None], 25, one.image.shape), 0, 255)
+    arrays = {
+        **vars(one), "image": image.astype(np.uint8), "look": look.astype(np.int8),
+        "axis": np.where(look == 0, -1.0, 1.0).astype(np.float32), "face": np.full(2 * people, 50, np.float32),
+        "head": np.tile([False, True], people), "number": np.repeat(2 * np.arange(people), 2),
+        "person": np.zeros(2 * people, np.int8),
+    }  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    write_npz(folder / f"{split}-000000.npz", arrays, compress=False)
 
 
-def test_looks_are_found_again_and_learned(tmp_path: Path) -> None:
-    train, held = feature_folder(tmp_path / "train", 3, 90), feature_folder(tmp_path / "held", 4, 50)
-    vectors = read_vectors(train)
-    assert set(vectors.look.tolist()) == {0, 1, 2, 3}
-    options = LightGenderOptions(train, held, tmp_path / "out", steps=60, batch=48, width=16, threads=1)
-    path, done = train_light_gender(options)
-    assert done.metrics["held_right"] > 0.85
-    assert GenderNetwork(path, threads=1).side == 256
-    with pytest.raises(InputError, match="resume"):
-        train_light_gender(options)
-
-
-def test_features_of_other_people_are_refused(tmp_path: Path) -> None:
-    folder = feature_folder(tmp_path / "train", 3, 5)
-    (folder / "cache.json").write_text(json.dumps({"seed": 99}))
-    with pytest.raises(InputError, match="not whom the sampler draws"):
-        read_vectors(folder)
-    with pytest.raises(InputError, match="no features"):
-        read_vectors(tmp_path)
+def test_a_short_training_from_crops_to_a_network_that_fit_asks(tmp_path: Path) -> None:
+    """The command's whole way but rendering, which is skipped since the crops are there."""
+    for split, people in (("train", 40), ("test", 24)):
+        write_chunk(tmp_path / "crops", split, people)
+    options = GenderOptions(tmp_path, pictures=100, held_out=100, steps=30, batch=16, width=4, threads=1)
+    before = torch.get_num_threads()
+    try:
+        path, done = train_gender(options)
+        with pytest.raises(InputError, match="resume"):
+            train_gender(options)
+    finally:
+        torch.set_num_threads(before)
+    assert {"body_loss", "head_loss"} <= set(done.metrics)
+    network = GenderNetwork(path, threads=1)
+    assert network.calibration["threshold"] == 0.9
+    held = read_crops(tmp_path / "crops", "test").take(np.arange(4))
+    answers = network.run(np.stack([middle(one) for one in held.image]), held.points)
+    assert np.isfinite(answers).all()
+    recipe = read_tensors(tmp_path / "gender.safetensors").recipe
+    assert recipe["held_out"]["people"] > 0
+    assert set(recipe["calibration"]) == set(NUMBERS)

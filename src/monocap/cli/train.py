@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from monocap.train.engine import Progress, Trained
     from monocap.train.feature_cache import CachePlan
     from monocap.train.tasks.gender import GenderOptions
-    from monocap.train.tasks.gender_light import LightGenderOptions
     from monocap.train.tasks.heads import HeadOptions
     from monocap.train.tasks.lifter import LifterOptions
     from monocap.train.tasks.pictures import PicturesOptions
@@ -64,13 +63,6 @@ def run_gender(options: GenderOptions, json: bool) -> int:
     from monocap.train.tasks.gender import train_gender
 
     return _report(*train_gender(options, _progress()), json)
-
-
-def run_light_gender(options: LightGenderOptions, json: bool) -> int:
-    """Train the one on cached features; as `run_prior`."""
-    from monocap.train.tasks.gender_light import train_light_gender
-
-    return _report(*train_light_gender(options, _progress()), json)
 
 
 def run_features(plan: CachePlan, out: Path, workers: int | None) -> int:

@@ -161,6 +161,7 @@ def add(app: SubcommandApp) -> None:
         fast: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
         body: str = "open",
         gender: Literal["neutral", "auto", "female", "male"] = "neutral",
+        gender_weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         focal: Annotated[str, tyro.conf.arg(metavar="PX|auto")] = "auto",
         fov: Annotated[float | None, tyro.conf.arg(metavar="DEG")] = None,
         camera: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
@@ -196,7 +197,8 @@ def add(app: SubcommandApp) -> None:
             fast: the same energy by a quicker solver; the default.
             body: "open" (shipped), a name from monocap bodies list, an official SMPL-X or SMPL-H file, or the folder of
                 the official files of each gender.
-            gender: which of these: neutral, female, male, or auto (what the keypoint file says).
+            gender: which of these: neutral, female, male, or auto (what the keypoint file says, else the network).
+            gender_weights: the network of --gender auto, gender.onnx of monocap train gender; it looks at --images.
             focal: focal length in pixels of the full picture; auto: EXIF, else 0.9 × the longer side.
             fov: instead of focal: field of view in degrees across the longer side.
             camera: instead of both: a calibrated camera, as JSON (fx, fy, cx, cy, width, height) or from OpenCV.
@@ -233,6 +235,7 @@ def add(app: SubcommandApp) -> None:
             recipe=recipe,
             faithful=faithful,
             gender=gender,
+            gender_weights=gender_weights,
             interpenetration=interpenetration,
             fps=fps,
             skeleton=skeleton,

@@ -304,25 +304,3 @@ def add(app: SubcommandApp) -> None:
         from monocap.train.tasks.gender import GenderOptions
 
         return run_gender(GenderOptions(out, pictures, held_out, corpus, **_run(run, machines)), json)
-
-    @tasks.command
-    def gender_light(
-        *,
-        features: Folder,
-        held: Folder,
-        out: Out = OUT,
-        run: Running = Run(),
-        machines: OnMachines = Machines(),
-        json: Json = False,
-    ) -> int:
-        """The same from what the light encoder sees: minutes instead of an hour.
-
-        Args:
-            features: folder that train features wrote.
-            held: another, of the test split.
-            out: folder for checkpoint, log and weights, made if absent.
-        """
-        from monocap.cli.train import run_light_gender
-        from monocap.train.tasks.gender_light import LightGenderOptions
-
-        return run_light_gender(LightGenderOptions(features, held, out, **_run(run, machines)), json)

@@ -7,18 +7,12 @@ drawn as three maps (head, arms, legs) beside the picture's colours, which also 
 from __future__ import annotations
 
 import os
-import tempfile
-import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from monocap.errors import MissingDependencyError
-from monocap.files import replacing
 from monocap.nets.backbones.resnet import BasicBlock, initialise
 from monocap.skeletons import get
 
@@ -26,7 +20,6 @@ ARCH = "gender-resnet18"
 SIDE = 96  # px of a crop
 SKELETON = "coco17"
 WIDTH = 16
-OPSET = 17
 _SPREAD = 0.07  # of a drawn keypoint, half crops
 _MEAN, _DEVIATION = 0.45, 0.25  # of colours
 _PARTS = (("nose", "eye", "ear"), ("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
@@ -72,44 +65,13 @@ class GenderNet(nn.Module):
         return torch.stack(maps, dim=1)
 
 
-def write_gender_onnx(
-    path: str | os.PathLike[str],
-    module: nn.Module,
-    calibration: Mapping[str, float],
-    arch: str = ARCH,
-    side: int = SIDE,
-) -> None:
-    """The network for the torch-free core: ``image`` (N,3,side,side), ``points`` (N,17,3) → ``female`` (N,); weights
-    are stored in half precision, computing stays in float32; ``calibration`` (`monocap.perception.gender`) goes into
-    the metadata.
+def write_gender_onnx(path: str | os.PathLike[str], module: nn.Module, calibration: Mapping[str, float]) -> None:
+    """The network for the torch-free core: ``image`` (N,3,96,96), ``points`` (N,17,3) → ``female`` (N,); weights are
+    stored in half precision, computing stays in float32; ``calibration`` (`monocap.perception.gender`) goes into the
+    metadata.
     """
-    try:
-        import onnx
-        from onnx import TensorProto, helper, numpy_helper
-    except ImportError as error:  # pragma: no cover - exercised where it is absent
-        raise MissingDependencyError("onnx", "train") from error
-    given = torch.rand(2, 3, side, side), torch.rand(2, 17, 3)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # this exporter needs nothing but torch; torch says that a newer one exists
-        plain = Path(folder) / "plain.onnx"
-        torch.onnx.export(
-            module.eval(), given, plain, input_names=["image", "points"], output_names=["female"],
-            dynamic_axes={name: {0: "N"} for name in ("image", "points", "female")}, opset_version=OPSET, dynamo=False,
-        )  # fmt: skip
-        model = onnx.load(plain)
-    graph = model.graph
-    widened = []
-    for tensor in graph.initializer:
-        value = numpy_helper.to_array(tensor)
-        if value.dtype == np.float32 and value.size > 1024:
-            name = tensor.name
-            tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float16), f"{name}_half"))
-            widened.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
-    rest = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*widened, *rest])
-    helper.set_model_props(model, {"arch": arch, **{name: repr(float(value)) for name, value in calibration.items()}})
-    model.producer_name, model.producer_version = "monocap", ""
-    onnx.checker.check_model(model, full_check=True)
-    with replacing(path) as temporary:
-        onnx.save(model, temporary)
+    from monocap.nets.onnx_export import write_traced
+
+    given = {"image": torch.rand(2, 3, SIDE, SIDE), "points": torch.rand(2, 17, 3)}
+    told = {"arch": ARCH, **{name: repr(float(value)) for name, value in calibration.items()}}
+    write_traced(path, module.eval(), given, ["female"], told, half=True)

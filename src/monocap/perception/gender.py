@@ -24,8 +24,9 @@ from monocap.perception.roi import Roi, upright
 from monocap.types import Array
 
 Said = Literal["female", "male", "neutral"]
+SHIPPED = "gender"  # its name in the manifest, once one is good enough to ship
 
-INPUT = 96  # px, side of a crop of the ResNet; networks say their own
+INPUT = 96  # px, side of a crop; a network in a file says its own
 SKELETON = "coco17"  # whose points the network is told
 LEAST_FACE = 40.0  # px, height of a face from which the head is looked at, too
 CALIBRATION = ("body", "body_bias", "both_body", "both_head", "both_bias", "threshold")
@@ -124,7 +125,7 @@ class GenderNetwork:
     """
 
     def __init__(self, path: Path | None = None, threads: int | None = None) -> None:
-        self._session = session("gender", threads) if path is None else open_network(path, threads)
+        self._session = session(SHIPPED, threads) if path is None else open_network(path, threads)
         self.calibration = _calibration(self._session, path)
         self.side = int(self._session.get_inputs()[0].shape[-1])
 

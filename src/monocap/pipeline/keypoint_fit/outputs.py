@@ -160,8 +160,11 @@ def _rounded(value: float) -> float | None:
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:
     """Ready for JSON: files by name only."""
-    evidence = {name: value.name if isinstance(value, Path) else value for name, value in settings["evidence"].items()}
-    return {**settings, "evidence": evidence}
+
+    def named(values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value.name if isinstance(value, Path) else value for name, value in values.items()}
+
+    return {**named(settings), "evidence": named(settings["evidence"])}
 
 
 def report_of(

@@ -26,6 +26,8 @@ def fit_key(
     """What results depend on, as `pipeline.resume.run_key`: the keypoints' content, options, versions, weights."""
     options: dict[str, Any] = asdict(replace(settings, evidence=Evidence()))
     options["evidence"] = content_hash(settings.evidence.files) if settings.evidence.places else None
+    if settings.gender_weights is not None:
+        options["gender_weights"] = content_hash([settings.gender_weights])
     common = options.pop("common")
     body = Path(common["body"])
     if body.is_file():

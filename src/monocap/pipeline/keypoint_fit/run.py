@@ -17,6 +17,7 @@ from monocap.fitting.smplifyx.result import Fitted
 from monocap.media.readers import Media
 from monocap.pipeline.clock import Progress, StageClock, silent
 from monocap.pipeline.keypoint_fit.fitting import Fit, KeypointFitter, is_video
+from monocap.pipeline.keypoint_fit.gender import GenderChoice
 from monocap.pipeline.keypoint_fit.outputs import (
     check_formats,
     file_names,
@@ -75,6 +76,7 @@ class FitRun:
         self.request = request
         self._weights = weights_in_use()
         self._versions = versions()
+        self._genders = GenderChoice(request.settings)
 
     def run(
         self,
@@ -112,6 +114,9 @@ class FitRun:
             say(f"{found.files[0].name}: complete already")
             return _summary(folder, report, json.loads(report.read_text(encoding="utf-8")))
         clock = StageClock()
+        if settings.gender == "auto":
+            with clock.stage("gender"):
+                found = self._genders.completed(found)
         fitter = KeypointFitter(settings, clock)
         entries: list[dict[str, Any]] = []
         traced: list[Fitted] = []

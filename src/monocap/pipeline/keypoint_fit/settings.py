@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 from monocap.errors import InputError
@@ -20,7 +21,8 @@ class FitSettings:
     ``common`` holds what a fit shares with capture: body, camera, height, smooth, people. ``recipe`` auto is video for
     videos, and smplifyx for pictures. ``fps``: the pictures are one video of that rate. ``skeleton`` names the order of
     the points, ``size`` (w, h) px their pictures, where files do not. ``gender`` chooses among official files: neutral,
-    female, male, or auto (as the keypoint file says). ``evidence``: what else is known of the pictures.
+    female, male, or auto (as the keypoint file says, else as the network of the ONNX file ``gender_weights`` says of
+    the pictures). ``evidence``: what else is known of the pictures.
 
     Raises InputError for values out of range, or that do not go together.
     """
@@ -29,6 +31,7 @@ class FitSettings:
     recipe: Recipe = "auto"
     faithful: bool = False
     gender: Gender = "neutral"
+    gender_weights: Path | None = None
     interpenetration: bool = False
     fps: float | None = None
     skeleton: str | None = None
@@ -42,6 +45,10 @@ class FitSettings:
             raise InputError(f"recipe {self.recipe!r} is unknown; expected one of {', '.join(get_args(Recipe))}")
         if self.gender not in get_args(Gender):
             raise InputError(f"gender {self.gender!r} is unknown; expected one of {', '.join(get_args(Gender))}")
+        if self.gender_weights is not None and self.gender != "auto":
+            raise InputError(f"--gender-weights is for --gender auto; --gender is {self.gender}")
+        if self.gender_weights is not None and not self.gender_weights.is_file():
+            raise InputError(f"{self.gender_weights}: no such file; expected gender.onnx of monocap train gender")
         if self.fps is not None and not 0.01 <= self.fps <= 1000:
             raise InputError(f"fps is {self.fps}; expected frames per second from 0.01 to 1000")
         if self.faithful and self.recipe not in ("auto", "smplifyx"):
