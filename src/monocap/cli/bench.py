@@ -9,9 +9,9 @@ from monocap.evaluate.bench import BenchOptions, bench
 from monocap.pipeline.settings import Preset
 
 
-def run(name: str, source: Path | None, preset: Preset, repeats: int, json: bool) -> int:
+def run(name: str, source: Path | None, preset: Preset, weights: Path | None, repeats: int, json: bool) -> int:
     """Run one benchmark and print it; returns the exit status."""
-    figures = bench(name, BenchOptions(repeats, source, preset))
+    figures = bench(name, BenchOptions(repeats, source, preset, weights))
     if json:
         print(json_module.dumps(figures))
         return 0

@@ -100,11 +100,13 @@ def add(app: SubcommandApp) -> None:
                 "skeleton",
                 "lbfgs",
                 "smpler",
+                "vnect",
             ]
         ],
         source: tyro.conf.Positional[Path | None] = None,
         /,
         preset: Literal["fast", "balanced", "accurate"] = "fast",
+        weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         repeats: int = 3,
         json: tyro.conf.FlagCreatePairsOff[bool] = False,
     ) -> int:
@@ -115,15 +117,16 @@ def add(app: SubcommandApp) -> None:
                 smplx, if installed; render: an overlay at 720p; synth: synthetic pictures; fit: a motion with
                 known truth; smplifyx: the fast fit beside the published one; collision: a mesh's meetings with itself;
                 skeleton: the kinematic fit; lbfgs: the batched optimiser beside torch's; smpler: SMPLer beside its
-                backbone, and what its attention costs.
-            source: for capture, the video to use; by default the example of a source checkout.
+                backbone, and what its attention costs; vnect: a video in real time, from frame to pose.
+            source: for capture and vnect, the video to use; by default the example of a source checkout.
             preset: for capture, as there.
+            weights: for vnect, another network than the shipped one.
             repeats: how often; the median is reported. For smplifyx and lbfgs: how many pictures.
             json: one flat object on one line.
         """
         from monocap.cli.bench import run
 
-        return run(name, source, preset, repeats, json)
+        return run(name, source, preset, weights, repeats, json)
 
     @app.command
     def data(

@@ -16,6 +16,7 @@ from monocap.evaluate.bench_render import bench_render
 from monocap.evaluate.bench_skeleton import bench_skeleton
 from monocap.evaluate.bench_smplifyx import bench_smplifyx
 from monocap.evaluate.bench_synth import bench_synth
+from monocap.evaluate.bench_vnect import bench_vnect
 from monocap.evaluate.stopwatch import Figures
 from monocap.pipeline.settings import Preset
 
@@ -24,19 +25,28 @@ EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "demo.mp4"
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """``repeats`` of which the median is taken (``smplifyx``, ``lbfgs``: so many pictures); ``source`` video and
-    ``preset`` only for ``capture``."""
+    """``repeats`` of which the median is taken (``smplifyx``, ``lbfgs``: so many pictures); ``source`` video for
+    ``capture`` and ``vnect``, ``preset`` for the first, ``weights`` for the second."""
 
     repeats: int = 3
     source: Path | None = None
     preset: Preset = "fast"
+    weights: Path | None = None
+
+
+def _video(options: BenchOptions, name: str) -> Path:
+    path = options.source or EXAMPLE
+    if not path.is_file():
+        raise InputError(f"{path}: no such video; pass one: monocap bench {name} VIDEO")
+    return path
 
 
 def _capture(options: BenchOptions) -> Figures:
-    path = options.source or EXAMPLE
-    if not path.is_file():
-        raise InputError(f"{path}: no such video; pass one: monocap bench capture VIDEO")
-    return bench_capture(path, options.preset, options.repeats)
+    return bench_capture(_video(options, "capture"), options.preset, options.repeats)
+
+
+def _vnect(options: BenchOptions) -> Figures:
+    return bench_vnect(_video(options, "vnect"), options.weights, options.repeats)
 
 
 def _lbfgs(options: BenchOptions) -> Figures:
@@ -63,6 +73,7 @@ BENCHES: dict[str, Callable[[BenchOptions], Figures]] = {
     "skeleton": lambda options: bench_skeleton(options.repeats),
     "lbfgs": _lbfgs,
     "smpler": _smpler,
+    "vnect": _vnect,
 }
 
 

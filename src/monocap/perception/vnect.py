@@ -8,7 +8,8 @@ the crop is, for a crop does not show where it lies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -56,8 +57,8 @@ class Look:
 class VNect:
     """A network with outputs ``heatmaps``, ``x``, ``y``, ``z``, each (n,21,h,w), for squares cut as ``crop`` says.
 
-    ``scales``: of the person in the looks that are averaged, e.g. (1.0, 0.7). Raises InputError for scales or axes that
-    are none.
+    ``scales``: of the person in the looks that are averaged, e.g. (1.0, 0.7). ``stage`` is entered with the name of
+    what is done, for whoever measures. Raises InputError for scales or axes that are none.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class VNect:
             raise InputError(f"scales {scales}; expected one or more numbers from 0.1 to 2")
         self.crop, self.axes, self.scales = crop, axes, tuple(float(scale) for scale in scales)
         self._network, self._image = network, image
+        self.stage: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext()
 
     def look(self, image_rgb: Array, squares: Sequence[Roi], camera: Camera) -> list[Look]:
         """What the network says of each of ``squares`` of a picture (H,W,3) uint8, seen by ``camera``.
@@ -85,12 +87,15 @@ class VNect:
         matrices = [self.crop.matrix(one.center, one.size, one.rotation) for one in wanted]
         maps: list[JointMaps] = []
         for k in range(0, len(wanted), _BATCH):
-            given = np.stack([self.crop.normalise(self.crop.look(image, m)) for m in matrices[k : k + _BATCH]])
-            maps += self._answers(given)
+            with self.stage("crop"):
+                given = np.stack([self.crop.normalise(self.crop.look(image, m)) for m in matrices[k : k + _BATCH]])
+            with self.stage("network"):
+                maps += self._answers(given)
         per, looks = len(self.scales), []
-        for i, square in enumerate(squares):
-            merged = average(maps[i * per : (i + 1) * per], self.scales)
-            looks.append(self._told(square, merged, camera))
+        with self.stage("read"):
+            for i, square in enumerate(squares):
+                merged = average(maps[i * per : (i + 1) * per], self.scales)
+                looks.append(self._told(square, merged, camera))
         return looks
 
     def _answers(self, given: Array) -> list[JointMaps]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -56,8 +57,12 @@ class VNectCapture:
         self.options = LiveOptions(filters, follow=follow, height=height)
         self.network, self.detector, self.body, self.limit = network, detector, body, limit
         self.clock = clock or StageClock()
+        network.stage = self._stage
         self._turn = getattr(network.crop, "name", "") in TURNED
         self.begin()
+
+    def _stage(self, name: str) -> AbstractContextManager[None]:
+        return self.clock.stage(name)  # of whichever clock there is by then
 
     def begin(self) -> None:
         """Forget everybody: the next frame is the first of a video."""
@@ -77,7 +82,7 @@ class VNectCapture:
 
     def step(self, frame: Frame, camera: Camera) -> dict[int, LivePose]:
         """The poses by id of everybody seen in the next frame, at once: what a live program shows."""
-        with self.clock.stage("look"):
+        with self.clock.stage("track"):  # crop, network, read and the detector are parts of it
             looks = self.tracker.step(frame.image, camera)
         poses = {}
         with self.clock.stage("fit"):
@@ -108,7 +113,7 @@ class VNectCapture:
 
     def still(self, image: Array, camera: Camera) -> list[tuple[Track, BodyEstimate]]:
         """The people of one picture, the most prominent first, each fitted to one look."""
-        with self.clock.stage("look"):
+        with self.clock.stage("track"):
             found = people.by_prominence(self.detector.detect(image, thorough=True), camera.width, camera.height)
             looks: list[Look] = []
             for box, coco in zip(found.boxes, found.keypoints, strict=True):
