@@ -40,7 +40,8 @@ class Media(ABC):
     width and height of the source, upright: frames of more than 13 megapixels are given smaller. ``fps`` average
     frames per second (1 for a photo); ``frame_count`` expected frames or None if the file does not tell (iterating
     may give fewer or more); ``duration`` seconds or None; ``focal_px`` focal length in pixels of the full size or None
-    if unknown; ``lens`` what EXIF says of it, sure or not; ``warnings`` what was wrong but survivable, in plain words, filled while iterating (and logged).
+    if unknown; ``lens`` what EXIF says of it, sure or not; ``warnings`` what was wrong but survivable, in plain words,
+    filled while iterating (and logged).
     ``files``: what is read.
     """
 

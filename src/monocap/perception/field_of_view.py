@@ -14,11 +14,17 @@ import numpy as np
 from monocap.errors import InputError
 from monocap.geometry.cameras import default_focal
 from monocap.media.exif import Lens
+from monocap.perception.line_segments import line_segments
+from monocap.perception.vanishing import vanishing
 from monocap.types import Array
+
+TYPICAL = "typical lens"
+"""Source of a guess about a picture that tells nothing."""
 
 TYPICAL_SIGMA = 0.35
 """Standard deviation of ln f over lenses of unknown pictures: two thirds lie between 24 and 48 mm equivalent."""
 
+_TELLING = 0.9  # of the deviation before: lines that narrow it less say nothing of the lens
 _ACCORD = 3.0  # standard deviations by which two sources may differ before the less sure one is left out
 
 
@@ -64,7 +70,7 @@ def tilt_of(up: Array) -> tuple[float, float]:
 
 def typical(width: int, height: int) -> CameraGuess:
     """The usual lens for a picture of which nothing is known."""
-    return CameraGuess(default_focal(width, height), TYPICAL_SIGMA, None, None, None, "typical lens")
+    return CameraGuess(default_focal(width, height), TYPICAL_SIGMA, None, None, None, TYPICAL)
 
 
 def combine(guesses: Sequence[CameraGuess]) -> CameraGuess:
@@ -87,7 +93,7 @@ def combine(guesses: Sequence[CameraGuess]) -> CameraGuess:
     pitch = roll = tilt_sigma = None
     if tilted:
         trust = np.array([(g.tilt_sigma or 1.0) ** -2 for g in tilted])
-        pitch, roll = tilt_of(sum(t * np.asarray(g.up) for t, g in zip(trust, tilted, strict=True)))
+        pitch, roll = tilt_of(trust @ np.stack([np.asarray(g.up) for g in tilted]))
         tilt_sigma = float(trust.sum() ** -0.5)
     share = weights / weights.sum()
     named = [g.source for g, part in zip(near, share, strict=True) if part >= 0.2 or g is surest]
@@ -103,14 +109,42 @@ def from_lens(lens: Lens, scale: float = 1.0) -> CameraGuess:
     return CameraGuess(lens.focal * scale, lens.log_sigma, None, None, None, lens.words)
 
 
-def guess_camera(image: Array, exif: Lens | None = None, stored_width: int | None = None) -> CameraGuess:
+def guess_camera(
+    image: Array,
+    exif: Lens | None = None,
+    stored_width: int | None = None,
+    *,
+    others: Sequence[CameraGuess] = (),
+    ignore: Array | None = None,
+    threads: int | None = None,
+) -> CameraGuess:
     """The camera of a picture (H,W,3) uint8 RGB, its principal point taken for the middle.
 
     ``exif``: what the file says of its lens, for a picture whose longer side is ``stored_width`` px there (None: as
-    large as ``image``).
+    large as ``image``); ``others``: more guesses for this picture; ``ignore`` (K,4) boxes px of people, whose outlines
+    are not counted as lines. What is known before narrows what the lines may mean, so the tilt is better with EXIF.
     """
     height, width = image.shape[:2]
-    guesses = [typical(width, height)]
+    longer = max(width, height)
+    guesses = [typical(width, height), *others]
     if exif is not None:
-        guesses.append(from_lens(exif, max(width, height) / stored_width if stored_width else 1.0))
-    return combine(guesses)
+        guesses.append(from_lens(exif, longer / stored_width if stored_width else 1.0))
+    before = combine(guesses)
+    lines = line_segments(image, ignore, threads)
+    seen = vanishing(lines, width, height, math.log(before.focal / longer), before.log_sigma)
+    if seen is None:
+        return before
+    told = seen.log_sigma < _TELLING * before.log_sigma
+    source = f"vanishing lines ({int((seen.way >= 0).sum())} lines)"
+    if told and len(guesses) > 1:
+        source = f"{before.source} and {source}"
+    mine = CameraGuess(before.focal, 1.0, seen.pitch, seen.roll, seen.tilt_sigma, source)
+    tilt = combine([mine, *(replace(guess, focal=before.focal) for guess in others)])
+    return CameraGuess(
+        seen.focal * longer if told else before.focal,
+        min(seen.log_sigma, before.log_sigma),
+        tilt.pitch,
+        tilt.roll,
+        tilt.tilt_sigma,
+        source if told else before.source,
+    )

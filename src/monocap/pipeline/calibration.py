@@ -1,4 +1,4 @@
-"""A calibrated camera from a file: our JSON, or what OpenCV's calibration programs write (YAML, XML, JSON, npz)."""
+"""The camera of a source: calibrated, from a file (our JSON; OpenCV's YAML, XML, JSON; npz), or guessed from a frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import numpy as np
 
 from monocap.errors import InputError
 from monocap.files import read_npz
-from monocap.types import Camera
+from monocap.media.exif import Lens
+from monocap.perception.field_of_view import TYPICAL, CameraGuess, guess_camera
+from monocap.types import Array, Camera
 
 _MAX_BYTES = 1_000_000
 _MATRIX = ("K", "camera_matrix", "cameraMatrix", "mtx", "intrinsic_matrix", "intrinsics")
@@ -43,6 +45,26 @@ def read_camera(path: str | os.PathLike[str]) -> tuple[Camera, bool]:
         raise InputError(f"{path}: no usable camera ({error}); {_EXAMPLE}") from error
     distortion = _first(values, _DISTORTION)
     return camera, distortion is not None and bool(np.any(np.asarray(distortion, dtype=float) != 0))
+
+
+def guessed_camera(image: Array, size: tuple[int, int], lens: Lens | None = None) -> tuple[Camera, CameraGuess, str]:
+    """The pinhole camera of a source of ``size`` (w, h) px from one of its frames (H,W,3), perhaps smaller, and from
+    what EXIF says of its ``lens``; the guess behind it, in pixels of that size; and a line for the user."""
+    width, height = size
+    guess = guess_camera(image, lens, max(size))
+    whole = guess.scaled(max(size) / max(image.shape[:2]))
+    camera = Camera(whole.focal, whole.focal, (width - 1) / 2, (height - 1) / 2, width, height)
+    return camera, whole, about_guess(whole)
+
+
+def about_guess(guess: CameraGuess) -> str:
+    """What the user should know of a guessed focal length, in pixels of the full size."""
+    if guess.source == TYPICAL:
+        return f"focal length unknown, {guess.focal:.0f} px assumed; give --focal or --fov for truer depth"
+    return (
+        f"focal length {guess.focal:.0f} px from {guess.source}, give or take {math.expm1(guess.log_sigma):.0%}; "
+        "give --focal or --fov if you know better"
+    )
 
 
 def _camera(values: Mapping[str, Any]) -> Camera:
