@@ -17,7 +17,7 @@ from monocap.data.crop_families import crop_family  # noqa: E402
 from monocap.errors import InputError  # noqa: E402
 from monocap.nets.cliff import Cliff  # noqa: E402
 from monocap.nets.hmr import Hmr, Spin  # noqa: E402
-from monocap.nets.iterative import IterativeRegressor, MeanBody, mean_body  # noqa: E402
+from monocap.nets.iterative import IterativeRegressor, MeanBody, mean_body, whole_rotations  # noqa: E402
 from monocap.nets.network import Network  # noqa: E402
 from monocap.nets.pose_discriminator import PoseDiscriminator  # noqa: E402
 from monocap.nets.vibe import MotionDiscriminator, Vibe  # noqa: E402
@@ -153,6 +153,26 @@ def test_untouched_regressors_say_the_mean_body(layout: str) -> None:
             np.testing.assert_allclose(stage.rotmats.detach(), expected, atol=1e-5)
             assert stage.betas.abs().max() == 0
             np.testing.assert_allclose(stage.cam.detach(), [[0.9, 0, 0]] * 5)
+
+
+@pytest.mark.parametrize("layout", ["interleaved_columns", "contiguous_columns", "contiguous_rows", "axis_angle"])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_mixed_precision_keeps_rotations_whole(layout: str, kind: torch.dtype) -> None:
+    """Layers compute in 16 bits; what they say is added up, and turned into rotations, in 32."""
+    torch.manual_seed(3)
+    regressor = IterativeRegressor(32, layout=layout, gain=0.2, hidden=64).eval()  # type: ignore[arg-type]
+    features = torch.randn(6, 32)
+    exact = regressor(features)[-1]
+    with torch.autocast("cpu", kind):
+        mixed = regressor(features.to(kind))[-1]
+        numbers = torch.randn(4, 24 * (3 if layout == "axis_angle" else 6)).to(kind)
+        turned = whole_rotations(numbers, layout)  # type: ignore[arg-type]
+    assert (mixed.betas - exact.betas).abs().max() > 0, "it was mixed"
+    torch.testing.assert_close(mixed.rotmats, exact.rotmats, atol=0.1, rtol=0)
+    for rotmats in (mixed.rotmats, turned):
+        assert rotmats.dtype == torch.float32
+        torch.testing.assert_close(rotmats @ rotmats.mT, torch.eye(3).expand_as(rotmats), atol=1e-5, rtol=0)
+    assert mixed.betas.dtype == mixed.cam.dtype == torch.float32
 
 
 def test_mean_body_stands_upright_before_the_camera() -> None:

@@ -108,6 +108,23 @@ def test_what_is_true_of_the_crop_is_true_in_the_picture(body: BodyModel, person
     np.testing.assert_allclose(oracle.asked["box"][0], told, atol=1e-6)
 
 
+def test_a_body_that_is_not_drawn_about_its_pelvis(person: Sample) -> None:
+    """As SMPL's: what the camera tells is the body's origin; the pelvis is off it as the crop is turned."""
+    change = Change(rotation=0.6)
+    view = training_view(person, LIGHT, change)
+    square = Roi(view.center, view.size, change.rotation)
+    off = (0.01, -0.2, 0.03)
+    own, other = (
+        BodyRegressor(oracle_of(crop_and_truth(person, change)[1]), LIGHT, manner).estimate(
+            person.read_image(), [square], CAMERA
+        )
+        for manner in (Manner(), Manner(pelvis=off))
+    )
+    back = rotations.axis_angle_to_matrix(np.array([0.0, 0.0, change.rotation]))
+    np.testing.assert_allclose((other.pelvis - own.pelvis)[0], back @ off, atol=1e-9)
+    np.testing.assert_array_equal(other.pose, own.pose)
+
+
 def test_several_people_are_asked_about_at_once(body: BodyModel, person: Sample) -> None:
     squares, oracles = [], []
     for rotation in np.linspace(-1, 1, 5):

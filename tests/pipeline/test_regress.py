@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,9 +94,9 @@ def test_a_video_is_regressed_and_refined(shared: Callable[[str], Path], toy: Pa
 def test_settings_that_do_not_go_together_are_told(toy: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="engine 'magic'"):
         CaptureSettings(engine="magic")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="hmr or smpler"):
+    with pytest.raises(InputError, match=r"hmr(,| or) smpler"):
         CaptureSettings(weights=str(toy))
-    with pytest.raises(InputError, match="hmr or smpler"):
+    with pytest.raises(InputError, match=r"hmr(,| or) smpler"):
         CaptureSettings(refine=False)
     assert CaptureSettings(engine="hmr", weights=str(toy)).network == "hmr"
     assert CaptureSettings().network is None
@@ -113,6 +114,26 @@ def test_settings_that_do_not_go_together_are_told(toy: Path, tmp_path: Path) ->
     with pytest.raises(InputError, match="no crop family"):
         open_regressor("hmr", write_toy(tmp_path / "odd.onnx", crop_family="odd"))
     assert open_regressor("smpler", toy).manner.view == "picture"
+
+
+def test_what_a_network_is_told_goes_by_its_inputs_names(tmp_path: Path) -> None:
+    """`box` is plain, `box_info` CLIFF's, whatever the architecture is called; 22 joints are of the open body."""
+    from toy_regressor import FACING
+
+    smpl = np.concatenate([FACING[None], np.zeros((23, 3))])
+    own = open_regressor("smpler", write_toy(tmp_path / "a.onnx", box="box_info", arch="smpler-w32")).manner
+    assert (own.box, own.box_numbers, own.view, own.shape) == ("box_info", "cliff", "picture", "open")
+    tall: dict[str, Any] = {"side": 256, "width": 192, "crop_family": ""}
+    camera = open_regressor("hmr", write_toy(tmp_path / "b.onnx", smpl, arch="camerahmr", **tall))
+    assert own.pelvis == (0, 0, 0)
+    assert camera.manner.pelvis[1] == -0.22, "above SMPL's origin, y is down"
+    assert (camera.manner.box_numbers, camera.manner.shape, camera.crop) == ("plain", "smpl", crop_family("camerahmr"))
+    cliff = open_regressor("hmr", write_toy(tmp_path / "c.onnx", smpl, box="box_info", arch="cliff-hrnet48", **tall))
+    assert (cliff.manner.box_numbers, cliff.manner.shape, cliff.crop) == ("cliff", "smpl", crop_family("cliff"))
+    light = open_regressor("hmr", write_toy(tmp_path / "d.onnx", crop_family="", arch="hmr-light"))
+    assert (light.manner.shape, light.crop) == ("open", crop_family("light"))
+    with pytest.raises(InputError, match="box or box_info"):
+        open_regressor("hmr", write_toy(tmp_path / "e.onnx", box="elsewhere"))
 
 
 def test_guesses_stay_with_their_person_and_survive_a_stop() -> None:

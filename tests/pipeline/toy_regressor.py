@@ -14,8 +14,16 @@ FACING = np.array([np.pi, 0.0, 0.0])  # upright in front of the camera, facing i
 SIZE = 0.75  # s: what of the square a person of two metres fills
 
 
-def write_toy(path: Path, pose: np.ndarray | None = None, side: int = 256, **metadata: str) -> Path:
-    """Says of everybody: stands in ``pose`` (22,3), in the middle of the square; betas are the crop's mean colour."""
+def write_toy(
+    path: Path,
+    pose: np.ndarray | None = None,
+    side: int = 256,
+    box: str = "box",
+    width: int | None = None,
+    **metadata: str,
+) -> Path:
+    """Says of everybody: stands in ``pose`` (J,3), in the middle of the square; betas are the crop's mean colour.
+    ``side`` px, and ``width`` where it is another; ``box``: what its second input is called."""
     pose = np.concatenate([FACING[None], np.zeros((21, 3))]) if pose is None else pose
     constants = {
         "body": axis_angle_to_matrix(pose)[None].astype(np.float32),
@@ -27,7 +35,7 @@ def write_toy(path: Path, pose: np.ndarray | None = None, side: int = 256, **met
     nodes = [
         helper.make_node("ReduceMean", ["crop"], ["colour"], axes=[2, 3], keepdims=0),
         helper.make_node("MatMul", ["colour", "spread"], ["betas"]),
-        helper.make_node("MatMul", ["box", "none"], ["nothing"]),
+        helper.make_node("MatMul", [box, "none"], ["nothing"]),
         helper.make_node("Add", ["nothing", "camera"], ["cam"]),
         helper.make_node("ReduceMax", ["nothing"], ["row"], axes=[1], keepdims=1),
         helper.make_node("Reshape", ["row", "form"], ["rows"]),
@@ -37,11 +45,11 @@ def write_toy(path: Path, pose: np.ndarray | None = None, side: int = 256, **met
         nodes,
         "toy",
         [
-            helper.make_tensor_value_info("crop", TensorProto.FLOAT, ["n", 3, side, side]),
-            helper.make_tensor_value_info("box", TensorProto.FLOAT, ["n", 3]),
+            helper.make_tensor_value_info("crop", TensorProto.FLOAT, ["n", 3, side, width or side]),
+            helper.make_tensor_value_info(box, TensorProto.FLOAT, ["n", 3]),
         ],
         [
-            helper.make_tensor_value_info("rotmats", TensorProto.FLOAT, ["n", 22, 3, 3]),
+            helper.make_tensor_value_info("rotmats", TensorProto.FLOAT, ["n", len(pose), 3, 3]),
             helper.make_tensor_value_info("betas", TensorProto.FLOAT, ["n", 10]),
             helper.make_tensor_value_info("cam", TensorProto.FLOAT, ["n", 3]),
         ],

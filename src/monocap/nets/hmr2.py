@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from monocap.errors import InputError
-from monocap.geometry.rotations import Layout6D, matrix_to_rotation_6d, rotation_6d_to_matrix
+from monocap.geometry.rotations import Layout6D, matrix_to_rotation_6d
 from monocap.nets.backbones.vit import SHAPE, Vit
 from monocap.nets.decoder import WIDTH, TokenDecoder
-from monocap.nets.iterative import BETAS, BodyOutput, mean_body
+from monocap.nets.iterative import BETAS, BodyOutput, mean_body, whole_rotations
 from monocap.nets.network import Network, random_image
 
 KEYPOINTS = 44  # of which CameraHMR's head tells two numbers each, unused at inference
@@ -101,20 +101,20 @@ class Hmr2(VitNetwork):
         self.encoder = Vit(size, checkpointing)
         self.head = _Head(self.encoder.channels, joints, self.told)
 
-    def forward(self, image: Tensor, box_info: Tensor | None = None) -> list[BodyOutput]:
+    def forward(self, image: Tensor, box: Tensor | None = None) -> list[BodyOutput]:
         """One body per picture, in a list of one."""
-        if (0 if box_info is None else box_info.shape[-1]) != self.told:
+        if (0 if box is None else box.shape[-1]) != self.told:
             raise InputError(f"{type(self).__name__} expects {self.told} numbers about the box")
-        pose, betas, cam = self.head(self.encoder(image), box_info)
-        return [BodyOutput(rotation_6d_to_matrix(pose.unflatten(-1, (self.joints, 6)), LAYOUT), betas, cam)]
+        pose, betas, cam = self.head(self.encoder(image), box)
+        return [BodyOutput(whole_rotations(pose, LAYOUT), betas, cam)]
 
 
 class CameraHmr(Hmr2):
-    """670,712,053 parameters on ViT-H. Pictures and ``box_info`` (N,3): offset of the box and its side over the focal
-    length."""
+    """670,712,053 parameters on ViT-H. Pictures and ``box`` (N,3): offset of the box and its side over the focal
+    length, not scaled as CLIFF's ``box_info``."""
 
     crop = "camerahmr"
     told = 3
 
     def example(self, count: int) -> dict[str, Tensor]:
-        return {**super().example(count), "box_info": 0.3 * torch.randn(count, 3)}
+        return {**super().example(count), "box": 0.3 * torch.randn(count, 3)}

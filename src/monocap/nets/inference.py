@@ -17,11 +17,11 @@ OUTPUTS = ("rotmats", "betas", "cam")
 
 
 class TorchSession:
-    """``inputs``: shape (n, …) by name; ``arch`` and ``crop`` as the network says; see `run`."""
+    """``inputs``: shape (n, …) by name; ``arch``, ``crop`` and ``joints`` as the network says; see `run`."""
 
     def __init__(self, net: Network) -> None:
         self.inputs = {name: tuple(value.shape) for name, value in net.example(1).items()}
-        self.arch, self.crop = str(net.arch["name"]), net.crop
+        self.arch, self.crop, self.joints = str(net.arch["name"]), net.crop, net.joints
         self._net = net.eval()
 
     def run(self, names: Sequence[str], given: Mapping[str, Array]) -> list[Array]:

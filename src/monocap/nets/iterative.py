@@ -11,8 +11,9 @@ are those of the released checkpoints.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +33,25 @@ from monocap.types import Array
 BETAS = 10
 MEAN_CAM = (0.9, 0.0, 0.0)
 Layout = Layout6D | Literal["axis_angle"]
+
+
+def unmixed(like: Tensor) -> AbstractContextManager[Any]:
+    """Where mixed precision is off: half the digits of a rotation are degrees."""
+    kind = like.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+
+
+def precise(x: Tensor) -> Tensor:
+    """At least float32."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def whole_rotations(numbers: Tensor, layout: Layout) -> Tensor:
+    """Rotation matrices (N,J,3,3) of pose numbers (N,·); float32 in mixed precision, too."""
+    with unmixed(numbers):
+        if layout == "axis_angle":
+            return axis_angle_to_matrix(precise(numbers).unflatten(-1, (-1, 3)))
+        return rotation_6d_to_matrix(precise(numbers).unflatten(-1, (-1, 6)), layout)
 
 
 class BodyOutput(NamedTuple):
@@ -94,7 +114,7 @@ class IterativeRegressor(nn.Module):
     ) -> None:
         super().__init__()
         self.joints, self.relu, self.box_info = joints, relu, box_info
-        self.sixd: Layout6D | None = None if layout == "axis_angle" else layout
+        self.layout: Layout = layout
         self.features, self.iterations = features, iterations
         pose = joints * (3 if layout == "axis_angle" else 6)
         self.fc1 = nn.Linear(features + box_info + pose + BETAS + 3, hidden)
@@ -118,13 +138,15 @@ class IterativeRegressor(nn.Module):
         """The numbers that stand for rotations (J,3,3) in this layout."""
         if np.shape(rotmats) != (self.joints, 3, 3):
             raise InputError(f"mean rotations of shape {np.shape(rotmats)}; expected ({self.joints}, 3, 3)")
-        return matrix_to_axis_angle(rotmats) if self.sixd is None else matrix_to_rotation_6d(rotmats, self.sixd)
+        return (
+            matrix_to_axis_angle(rotmats)
+            if self.layout == "axis_angle"
+            else matrix_to_rotation_6d(rotmats, self.layout)
+        )
 
     def rotations(self, pose: Tensor) -> Tensor:
         """Rotation matrices (N,J,3,3) of pose numbers (N,·)."""
-        if self.sixd is None:
-            return axis_angle_to_matrix(pose.unflatten(-1, (self.joints, 3)))
-        return rotation_6d_to_matrix(pose.unflatten(-1, (self.joints, 6)), self.sixd)
+        return whole_rotations(pose, self.layout)
 
     def corrections(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Changes of pose (N,·), betas and cam for ``features`` (N,C + box numbers) and the present ``state`` (N,·)."""
@@ -146,7 +168,7 @@ class IterativeRegressor(nn.Module):
         pose, betas, cam = (start.expand(features.shape[0], -1) for start in starts)
         stages = []
         for _ in range(self.iterations):
-            change = self.corrections(features, torch.cat([pose, betas, cam], dim=-1))
+            change = [precise(part) for part in self.corrections(features, torch.cat([pose, betas, cam], dim=-1))]
             pose, betas, cam = pose + change[0], betas + change[1], cam + change[2]
             stages.append(BodyOutput(self.rotations(pose), betas, cam))
         return stages

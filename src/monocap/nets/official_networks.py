@@ -20,6 +20,8 @@ from monocap.nets.official_priors import is_prior, load_official
 from monocap.nets.pose_tokenizer import PoseTokenizer
 from monocap.nets.registry import build, to_tensors
 from monocap.nets.tokenhmr import TokenHmr
+from monocap.nets.vnect import is_vnect
+from monocap.nets.vnect_files import SUFFIXES, read_released
 
 ENTRIES = ("gen_state_dict", "state_dict", "net", "model")
 """Where official files keep their state dicts; beside them lie optimisers, and VIBE's motion discriminator."""
@@ -39,11 +41,13 @@ _TOKENIZER = "tokenizer.pth"
 def import_official(path: str | os.PathLike[str]) -> Tensors:
     """Weights of an official network or prior, ready to be written, the architecture inside.
 
-    Nothing in the file is executed. TokenHMR's tokenizer is a second file, ``tokenizer.pth`` beside it. Raises
+    VNect's are a ``.caffemodel`` or its ports' pickle or ``.npz`` (`vnect_files`), the others torch's. Nothing in the
+    file is executed. TokenHMR's tokenizer is a second file, ``tokenizer.pth`` beside it. Raises
     InputError for a file that cannot be read, is none that is known, or does not fill its network exactly.
     """
     path = Path(path)
-    state = state_dict_of(read_checkpoint(path), *ENTRIES)
+    released = path.suffix in SUFFIXES
+    state = read_released(path) if released else state_dict_of(read_checkpoint(path), *ENTRIES)
     with path.open("rb") as stream:
         recipe = {"converted_from": path.name, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
     if is_prior(state):
@@ -76,6 +80,8 @@ def load_official_network(state: Mapping[str, Tensor]) -> Any:
 
 def recognised(state: Mapping[str, Tensor]) -> str:
     """The registry's name of the network that a state dict belongs to. Raises InputError if it is none."""
+    if is_vnect(state):
+        return "vnect"
     shapes = {name.removeprefix("module."): tuple(value.shape) for name, value in state.items()}
     for (layer, shape), name in _FIRST_LAYERS.items():
         if shapes.get(layer) != shape:
@@ -83,7 +89,7 @@ def recognised(state: Mapping[str, Tensor]) -> str:
         if name == "cliff-":  # the same regressor on two encoders, told apart by their stems
             return "cliff-hrnet48" if "encoder.conv2.weight" in shapes else "cliff-resnet50"
         if name.startswith("smpler-") and not any(other.startswith("transformer.") for other in shapes):
-            raise InputError("SMPLer's first stage (backbone and first estimate alone); expected the whole network")
+            return name.replace("smpler-", "smpler-stage1-")  # backbone and first estimate alone
         return name
     if _TOKEN in shapes:
         if "smpl_head.decpose.class_pred_layer.weight" in shapes:
@@ -93,6 +99,6 @@ def recognised(state: Mapping[str, Tensor]) -> str:
             raise InputError(f"a network of HMR 2.0's family whose token is given {given} numbers: not supported")
         return _TOKENS[given]
     raise InputError(
-        "none of SPIN, VIBE, CLIFF, SMPLer, HMR 2.0, CameraHMR, TokenHMR and its tokenizer, VPoser v1 and v2; "
+        "none of SPIN, VIBE, CLIFF, SMPLer, VNect, HMR 2.0, CameraHMR, TokenHMR and its tokenizer, VPoser v1 and v2; "
         f"it holds {', '.join(list(state)[:4])} …"
     )

@@ -18,11 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from monocap.errors import InputError
-from monocap.geometry.rotations import rotation_6d_to_matrix
 from monocap.nets.backbones.vit import Vit
 from monocap.nets.decoder import WIDTH, TokenDecoder
 from monocap.nets.hmr2 import MeanStart, VitNetwork
-from monocap.nets.iterative import BETAS, BodyOutput
+from monocap.nets.iterative import BETAS, BodyOutput, whole_rotations
 from monocap.nets.network import fill
 from monocap.nets.pose_tokenizer import LAYOUT, OFFICIAL, PoseTokenizer, TokenizerConfig
 
@@ -136,8 +135,8 @@ class TokenHmr(VitNetwork):
         likely = head.decpose(token).softmax(dim=-1)
         body = self.tokenizer.rotation_6d(likely @ self.tokenizer.quantizer.codebook).flatten(1)
         pose = torch.cat([head.decpose_grot(token), body, head.decpose_hands(token)], dim=1) + head.init_body_pose
-        rotmats = rotation_6d_to_matrix(pose.unflatten(-1, (JOINTS, 6)), LAYOUT)
-        return BodyOutput(rotmats, head.decshape(token) + head.init_betas, head.deccam(token) + head.init_cam), likely
+        betas, cam = head.decshape(token) + head.init_betas, head.deccam(token) + head.init_cam
+        return BodyOutput(whole_rotations(pose, LAYOUT), betas, cam), likely
 
     def forward(self, image: Tensor) -> list[BodyOutput]:
         """One body per picture, in a list of one."""

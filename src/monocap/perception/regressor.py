@@ -53,6 +53,7 @@ class Manner:
     ``image`` and ``box`` name its inputs; no ``box``: it is not told where the crop lies. ``box_numbers``: "plain" are
     [cx, cy, side] / f, from the principal point; "cliff" CLIFF's. ``view``: its root and camera are as seen by the
     whole "picture"'s camera, or by one that looks at the middle of the "crop". ``shape``: whose betas it tells.
+    ``pelvis``: where the pelvis of its body is, m, before the camera moves it.
     """
 
     image: str = "crop"
@@ -60,6 +61,7 @@ class Manner:
     box_numbers: Literal["plain", "cliff"] = "plain"
     view: Literal["picture", "crop"] = "picture"
     shape: Literal["open", "smpl"] = "open"
+    pelvis: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 class BodyRegressor:
@@ -142,7 +144,7 @@ class BodyRegressor:
         """The root's rotations (n,3,3) and the pelvis (n,3) m, from those in the axes of the turned crops."""
         center, size, focal = _placed(squares, camera)
         cam = np.concatenate([np.maximum(cam[:, :1], 1e-3), cam[:, 1:]], axis=1)  # nobody stands behind the camera
-        pelvis = cameras.crop_to_full_translation(cam, center, size, np.zeros(2), focal)
+        pelvis = cameras.crop_to_full_translation(cam, center, size, np.zeros(2), focal) + self.manner.pelvis
         back = np.swapaxes(_turns(squares), 1, 2)
         pelvis = (back @ pelvis[..., None])[..., 0]
         if self.manner.view == "picture":

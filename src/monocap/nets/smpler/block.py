@@ -6,20 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from monocap.geometry.rotations import rotation_6d_to_matrix
-from monocap.nets.iterative import BETAS, BodyOutput
+from monocap.nets.iterative import BETAS, BodyOutput, precise, unmixed
 from monocap.nets.smpler.attention import NORM_EPS, Layer, Window, take
 from monocap.nets.smpler.config import SmplerConfig
 from monocap.nets.smpler.looks import Looks
-
-
-def unmixed(like: Tensor) -> torch.autocast:
-    """Where mixed precision is off: half the digits of a rotation are degrees."""
-    return torch.autocast(like.device.type, enabled=False)
-
-
-def precise(x: Tensor) -> Tensor:
-    """At least float32."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 class Projection(nn.Module):

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from monocap.errors import InputError
-from monocap.nets.iterative import BETAS, BodyOutput, IterativeRegressor, MeanBody
-from monocap.nets.smpler.block import Block, precise, unmixed
+from monocap.nets.iterative import BETAS, BodyOutput, IterativeRegressor, MeanBody, precise, unmixed
+from monocap.nets.smpler.block import Block
 from monocap.nets.smpler.config import SmplerConfig
 from monocap.nets.smpler.looks import Looks
 

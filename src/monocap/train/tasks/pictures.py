@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from monocap.errors import InputError
 from monocap.nets.light_regressors import LightRegressor
 from monocap.nets.pose_discriminator import PoseDiscriminator
 from monocap.nets.registry import from_tensors, to_tensors
+from monocap.nets.smpler.network import Smpler, SmplerStage1
 from monocap.pipeline.outputs import versions
 from monocap.synth.sampler import Sampler, SynthSettings
 from monocap.train.adversarial import Adversary, RealPoses
@@ -39,7 +41,8 @@ SETTINGS = TrainSettings(
 HELD = 64  # people that validation looks at
 _SETTLED = 32  # people over whose feature maps the light networks' means are taken
 _LOSSES = (("hmr-resnet50v2", "hmr"), ("hmr-light", "cliff"), ("hmr", "spin"), ("cliff", "cliff"), ("vibe", "vibe"),
-           ("smpler-light", "cliff"), ("smpler", "smpler"), ("tokenhmr", "hmr2"), ("hmr2", "hmr2"))  # fmt: skip
+           ("smpler-light", "cliff"), ("smpler", "smpler"), ("tokenhmr", "hmr2"), ("hmr2", "hmr2"),
+           ("camerahmr", "hmr2"))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -173,9 +176,13 @@ def _begin_light(network: LightRegressor, batches: PeopleBatches) -> None:
 
 
 def _fill(network: nn.Module, path: Path) -> None:
-    """All weights of a file of the same network, or the encoder's of another with the same encoder."""
-    given: dict[str, Tensor] = from_tensors(read_tensors(path), str(path)).state_dict()
+    """All weights of a file of the same network, SMPLer's first stage, or the encoder of another with the same one."""
+    source = from_tensors(read_tensors(path), str(path))
+    given: dict[str, Tensor] = source.state_dict()
     own = network.state_dict()
+    if isinstance(network, Smpler) and isinstance(source, SmplerStage1) and _fits(given, own):
+        network.load_stage1(given)
+        return
     fits = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if set(fits) == set(own) == set(given):
         network.load_state_dict(given)
@@ -184,6 +191,10 @@ def _fill(network: nn.Module, path: Path) -> None:
     if not wanted or not wanted <= set(fits):
         raise InputError(f"{path}: neither this network's weights nor those of one with the same encoder")
     network.load_state_dict({name: fits[name] for name in wanted}, strict=False)
+
+
+def _fits(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> bool:
+    return all(name in own and own[name].shape == value.shape for name, value in given.items())
 
 
 def _sources(options: PicturesOptions) -> tuple[tuple[Source, ...], list[Sample]]:
