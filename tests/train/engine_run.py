@@ -1,7 +1,8 @@
-"""A run of the engine in processes of its own: ``engine_run.py OUT SETTINGS.json [whole] [method] [kill=STEP]``.
+"""A run of the engine in processes of its own: ``engine_run.py OUT SETTINGS.json [whole] [method|masked] [kill=STEP]``.
 
 A small network of pictures with a frozen batch norm, dropout where asked for, and a batch that is the same however it
-is cut: whole draws both halves of it at once. With method the loss calls a method of the network instead of it.
+is cut: whole draws both halves of it at once. With method the loss calls a method of the network instead of it; masked
+is `Masked`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 
+from monocap.train.body_losses import Term
 from monocap.train.engine import Trained, TrainSettings, train
 from monocap.train.stepping import batch_seed
 
@@ -61,6 +63,33 @@ class Pictures:
         return {"norm": float(sum(value.norm() for value in module.parameters()))}
 
 
+class Masked(Pictures):
+    """Two points in each picture, few of them seen in some pieces and most in others, by the losses of training."""
+
+    terms = (Term(3.0, "l1", "visible"), Term(1.0, "l2"), Term(0.1, "l1", "sum"))
+
+    def amounts(self, batch: Any) -> torch.Tensor:
+        sure = _seen(batch[1])
+        return torch.stack([term.amount(sure).float() for term in self.terms])
+
+    def loss(
+        self, module: Any, batch: Any, progress: float, whole: tuple[torch.Tensor, int] | None = None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        self.steps += 1
+        said, true, sure = module(batch[0]).unflatten(1, (2, 2)), batch[1].unflatten(1, (2, 2)), _seen(batch[1])
+        each = [None if whole is None else (amount, whole[1]) for amount in (whole[0] if whole else self.terms)]
+        parts = [term(said, true, sure, None, part) for term, part in zip(self.terms, each, strict=True)]
+        return torch.stack(parts).sum(), {}
+
+
+def _seen(truth: torch.Tensor) -> torch.Tensor:
+    """(N,2) confidence, from what is true: half of the pieces of `SIZE` have two points in three, half one in eight."""
+    rows = truth.unflatten(0, (-1, SIZE))
+    least = torch.where(rows[:, :1, :1] > 0, -0.4, 1.15)
+    sure = (rows[..., :2] > least).float() * (0.5 + 0.5 * torch.sigmoid(rows[..., 2:]))
+    return sure.flatten(0, 1)
+
+
 def _draw(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(SIZE, 3, 8, 8, generator=generator), torch.randn(SIZE, 4, generator=generator)
 
@@ -69,7 +98,7 @@ def run(out: Path, given: dict[str, Any], words: list[str]) -> Trained:
     given = {"steps": 12, "batch": 2 * SIZE, "learning_rate": 1e-2, "warmup": 2, "validate_every": 4} | given
     options = {name: given.pop(name) for name in ("dropout", "scale") if name in given}
     settings = TrainSettings(**given, accelerator="cpu", threads=1)
-    task = Pictures(settings.seed, "whole" in words, **options)
+    task = (Masked if "masked" in words else Pictures)(settings.seed, "whole" in words, **options)
     task.methods = ("read",) if "method" in words else ()
     for word in words:
         if word.startswith("kill="):

@@ -24,6 +24,7 @@ from monocap.train.body_losses import (  # noqa: E402
     Projection,
     Targets,
     Term,
+    amounts,
     body_losses,
     project,
     recipe,
@@ -235,6 +236,45 @@ def test_2d_alone_moves_the_body_and_both_kinds_learn_together() -> None:
     assert (errors[-1][0] < 0.25 * errors[0][0]).all()
     assert (errors[-1][1][:3] < 0.25 * errors[0][1][:3]).all()
     assert errors[-1][1][3:].mean() > 2 * errors[-1][1][:3].mean()  # 2D alone leaves depth open
+
+
+@pytest.mark.parametrize("family", RECIPES)
+def test_pieces_of_a_batch_cost_what_the_whole_costs(family: str) -> None:
+    """However unevenly what is known is spread over them: loss and gradients of the pieces' mean, to 1e-5."""
+    _, targets, body = scene(6)
+    generator = torch.Generator().manual_seed(1)
+    seen = targets.seen * (torch.rand(targets.seen.shape, generator=generator) < torch.linspace(0.1, 1, 6)[:, None])
+    labelled = torch.tensor([0.0, 0, 0, 1, 0, 1])
+    mixed = replace(
+        targets, seen=seen, known=targets.known * labelled[:, None], turned=targets.turned * labelled[:, None],
+        shaped=targets.shaped * labelled,
+    )  # fmt: skip
+    which = replace(recipe(family), projection="full")
+    rotmats, betas = people(6, seed=8)
+    given = [value.requires_grad_() for value in (rotmats, betas, torch.tensor([[1.2, 0.1, 0.0]]).repeat(6, 1))]
+
+    def cost(rows: Any, whole: Any = None) -> tuple[Any, Any]:
+        of, some = [value[rows] for value in given], take(mixed, rows)
+        estimate = Estimate(of[0], of[1], of[2], *body(of[0], of[1]))
+        return body_losses(which, [estimate], some, whole=whole)[0], amounts(which, some)
+
+    pieces = [torch.arange(0, 3), torch.arange(3, 6)]
+    mean = torch.stack([cost(rows)[1] for rows in pieces]).mean(dim=0)
+    total = torch.stack([cost(rows, (mean, 2))[0] for rows in pieces]).mean()
+    alone = cost(torch.arange(6))[0]
+    torch.testing.assert_close(total, alone, rtol=1e-5, atol=0)
+    for ours, wanted in zip(torch.autograd.grad(total, given), torch.autograd.grad(alone, given), strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
+    unweighed = torch.stack([cost(rows)[0] for rows in pieces]).mean()
+    apart = (unweighed - alone).detach()
+    assert abs(float(apart)) > 1e-3 * float(alone.detach()), "so the pieces differ"
+
+
+def take(targets: Targets, rows: Any) -> Targets:
+    """Some of the people."""
+    some = {name: value[rows] for name, value in vars(targets).items() if name != "body" and value is not None}
+    assert targets.body is not None
+    return Targets(**some, body=(targets.body[0][rows], targets.body[1][rows]))
 
 
 def test_all_stages_or_the_last() -> None:

@@ -72,6 +72,20 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("two/.monocap*"))
 
 
+@pytest.mark.slow
+def test_masked_means_go_over_all_processes(tmp_path: Path) -> None:
+    """Of points that are seen here and there: two processes, and two pieces, are one with twice the batch."""
+    given = {"steps": 3, "clip": None}
+    run(tmp_path / "whole", dict(given), ["whole", "masked"])
+    run(tmp_path / "pieces", given | {"accumulate": 2}, ["masked"])
+    assert finish(start(tmp_path / "two", given | {"devices": 2}, "masked")) == 0
+    whole = result(tmp_path / "whole")
+    assert min(float(value.abs().max()) for value in whole["gradients"].values()) > 1e-3
+    for other in (result(tmp_path / "pieces"), result(tmp_path / "two")):
+        for name, value in whole["gradients"].items():
+            torch.testing.assert_close(other["gradients"][name], value, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -35,14 +35,30 @@ class Term:
 
     ``over``: "entries": mean over all coordinates of samples that have any, times their confidence; "visible": mean
     over coordinates of confidence above 0 (TensorFlow's SUM_BY_NONZERO_WEIGHTS); "sum": no mean at all.
+
+    A batch may be one of several pieces of a step's. The step goes down the mean of its pieces' losses, so that each
+    divides by what the mean over *all* of them goes over, given as ``whole`` (see `amounts`), not by its own.
     """
 
     weight: float
     norm: Literal["l1", "l2"]
     over: Literal["entries", "visible", "sum"] = "entries"
 
-    def __call__(self, estimate: Tensor, truth: Tensor, confidence: Tensor, share: Tensor | None = None) -> Tensor:
-        """Estimate and truth (N,n,D), confidence (N,n) ≥ 0; ``share`` (N,) weighs samples without counting in the mean.
+    def amount(self, confidence: Tensor) -> Tensor:
+        """What the mean goes over for confidence (N,n): samples with any, or visible points."""
+        known = confidence > 0
+        return known.sum() if self.over == "visible" else known.any(dim=1).sum()
+
+    def __call__(
+        self,
+        estimate: Tensor,
+        truth: Tensor,
+        confidence: Tensor,
+        share: Tensor | None = None,
+        whole: tuple[Tensor, int] | None = None,
+    ) -> Tensor:
+        """Estimate and truth (N,n,D), confidence (N,n) ≥ 0; ``share`` (N,) weighs samples without counting in the mean;
+        ``whole``: the mean `amount` of a step's pieces, and how many they are.
 
         Zero, with zero gradients, where nothing is known; what is not known may hold any numbers, NaN too.
         """
@@ -53,10 +69,11 @@ class Term:
         if share is not None:
             weights = weights * share[:, None]
         total = (error * weights[..., None]).sum()
+        amount, pieces = (self.amount(confidence), 1) if whole is None else whole
         if self.over == "sum":
-            return self.weight * total
-        count = known.sum() if self.over == "visible" else known.any(dim=1).sum() * known.shape[1]
-        return self.weight * total / (count * estimate.shape[-1]).clamp(min=1)
+            return self.weight * pieces * total
+        count = amount * ((1 if self.over == "visible" else known.shape[1]) * estimate.shape[-1])
+        return self.weight * total / torch.where(count > 0, count, 1)
 
 
 @dataclass(frozen=True)
@@ -114,7 +131,10 @@ RECIPES: dict[str, LossRecipe] = {
         unit=0.5,
     ),
 }  # fmt: skip
-"""By family. HMR 2.0's are sums: they grow with the batch, as published (48 a device)."""
+"""By family. HMR 2.0's are sums: they grow with the batch of a step, as published (48 on each device)."""
+
+PARTS = ("points", "joints", "rotations", "betas", "vertices")
+"""The terms of a recipe that count only what is known."""
 
 
 def recipe(name: str) -> LossRecipe:
@@ -186,41 +206,81 @@ def rootless(points: Tensor, names: Sequence[str], root: Sequence[str]) -> tuple
     return points - middle, middle
 
 
+def confidences(which: LossRecipe, targets: Targets, names: Sequence[str] = POINTS) -> dict[str, Tensor]:
+    """How sure everything is (N,n) that the terms of `PARTS` compare, by their names; all of the skin as one."""
+    chosen, root = _chosen(which, names)
+    rooted = (targets.known[:, root] > 0).all(dim=1)
+    whole = (targets.turned > 0).all(dim=1) & (targets.shaped > 0)
+    return {
+        "points": targets.seen,
+        "joints": targets.known[:, chosen] * rooted[:, None],
+        "rotations": targets.turned,
+        "betas": targets.shaped[:, None],
+        "vertices": whole[:, None].float(),
+    }
+
+
+def amounts(which: LossRecipe, targets: Targets, names: Sequence[str] = POINTS) -> Tensor:
+    """(5,) float32 what the means of `PARTS` go over; 0 where there is no such term."""
+    known, none = confidences(which, targets, names), torch.zeros((), device=targets.seen.device)
+    terms = [(getattr(which, part), known[part]) for part in PARTS]
+    return torch.stack([none if term is None else term.amount(sure).float() for term, sure in terms])
+
+
 def body_losses(
-    which: LossRecipe, stages: Sequence[Estimate], targets: Targets, names: Sequence[str] = POINTS
+    which: LossRecipe,
+    stages: Sequence[Estimate],
+    targets: Targets,
+    names: Sequence[str] = POINTS,
+    whole: tuple[Tensor, int] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of a network's ``stages`` (last one best) and its parts by name, without the adversarial one."""
+    """The loss of a network's ``stages`` (last one best) and its parts by name, without the adversarial one.
+
+    ``whole``: where the targets are one of several pieces of a step's batch, the mean of their `amounts`, and how many
+    they are; the mean of the pieces' losses is then the loss of the whole batch.
+    """
     counted = stages if which.stages == "all" else stages[-1:]
     parts: dict[str, Tensor] = {}
     for estimate in counted:
-        for name, value in _parts(which, estimate, targets, names).items():
+        for name, value in _parts(which, estimate, targets, names, whole).items():
             parts[name] = parts[name] + value if name in parts else value
     scaled = {name: value * (which.times / len(counted)) for name, value in parts.items()}
     return torch.stack(list(scaled.values())).sum(), scaled
 
 
-def _parts(which: LossRecipe, estimate: Estimate, targets: Targets, names: Sequence[str]) -> dict[str, Tensor]:
-    parts: dict[str, Tensor] = {}
-    flat = project(which.projection, estimate.points.float(), estimate.cam.float(), targets)
-    parts["points"] = which.points(which.unit * flat, which.unit * targets.points, targets.seen, targets.share)
-
+def _chosen(which: LossRecipe, names: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Numbers of the joints that count, and of those of the root."""
     chosen = [i for i, name in enumerate(names) if which.joint_names is None or name in which.joint_names]
-    root = [list(names).index(name) for name in which.root]
-    rooted = (targets.known[:, root] > 0).all(dim=1)
+    return chosen, [list(names).index(name) for name in which.root]
+
+
+def _parts(
+    which: LossRecipe, estimate: Estimate, targets: Targets, names: Sequence[str], whole: tuple[Tensor, int] | None
+) -> dict[str, Tensor]:
+    known = confidences(which, targets, names)
+    each = {part: None if whole is None else (whole[0][i], whole[1]) for i, part in enumerate(PARTS)}
+    parts: dict[str, Tensor] = {}
+    flat = which.unit * project(which.projection, estimate.points.float(), estimate.cam.float(), targets)
+    true_flat = which.unit * targets.points
+    parts["points"] = which.points(flat, true_flat, known["points"], targets.share, each["points"])
+
+    chosen, _ = _chosen(which, names)
     mine, middle = rootless(estimate.points, names, which.root)
     true, _ = rootless(targets.joints, names, which.root)
-    parts["joints"] = which.joints(mine[:, chosen], true[:, chosen], targets.known[:, chosen] * rooted[:, None])
+    parts["joints"] = which.joints(mine[:, chosen], true[:, chosen], known["joints"], None, each["joints"])
 
     if which.rotations is not None:
-        parts["rotations"] = which.rotations(estimate.rotmats.flatten(2), targets.rotmats.flatten(2), targets.turned)
+        turns, true_turns = estimate.rotmats.flatten(2), targets.rotmats.flatten(2)
+        parts["rotations"] = which.rotations(turns, true_turns, known["rotations"], None, each["rotations"])
     if which.betas is not None:
-        parts["betas"] = which.betas(estimate.betas[:, None], targets.betas[:, None], targets.shaped[:, None])
+        betas, true_betas = estimate.betas[:, None], targets.betas[:, None]
+        parts["betas"] = which.betas(betas, true_betas, known["betas"], None, each["betas"])
     if which.vertices is not None and estimate.skin is not None and targets.body is not None:
         points, skin = targets.body
-        whole = (targets.turned > 0).all(dim=1) & (targets.shaped > 0)
-        confidence = whole[:, None].expand(skin.shape[:2]).float()
+        confidence = known["vertices"].expand(skin.shape[:2])
         true_middle = rootless(points, names, which.root)[1]
-        parts["vertices"] = which.vertices(estimate.skin - middle, skin - true_middle, confidence)
+        off, true_off = estimate.skin - middle, skin - true_middle
+        parts["vertices"] = which.vertices(off, true_off, confidence, None, each["vertices"])
     if which.scale:
         parts["scale"] = which.scale * torch.exp(-10.0 * estimate.cam[:, 0].float()).square().mean()
     return parts

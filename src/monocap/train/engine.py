@@ -48,6 +48,10 @@ class Task(Protocol):
 
     A task may have more, all optional:
 
+    - ``amounts(batch) -> Tensor``: what the means of ``loss`` go over, such as how many joints are seen, where that is
+      not the same for all pieces of a step's batch. Where there are several, ``loss`` is called with ``whole``, the
+      mean of these over all pieces of all processes and how many pieces they are, and is to divide by that: then the
+      mean of the pieces' losses is the loss of the whole batch, however it is cut.
     - ``groups() -> Sequence[Group]``: weights with a learning rate of their own. What does not require a gradient is
       neither trained nor averaged, and parts that are frozen whole stay in evaluation mode (batch norms keep their
       statistics).

@@ -23,7 +23,7 @@ from monocap.errors import InputError
 from monocap.geometry.cameras import box_info
 from monocap.metrics import mpjpe, mve, pa_mpjpe
 from monocap.train.adversarial import Adversary, RealPoses, Scores, joined
-from monocap.train.body_losses import Estimate, LossRecipe, body_losses, project
+from monocap.train.body_losses import Estimate, LossRecipe, amounts, body_losses, project
 from monocap.train.engine import Group, Seeds
 from monocap.train.people_batches import PeopleBatches, load
 from monocap.train.posed_body import PosedBody
@@ -140,7 +140,13 @@ class PicturesTask:
             "augmentation": plan.augmentation,
         }
 
-    def loss(self, module: nn.Module, batch: Drawn, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def amounts(self, batch: Drawn) -> Tensor:
+        """What the means of this piece go over."""
+        return amounts(self.losses, batch.people.targets, self._posed.names)
+
+    def loss(
+        self, module: nn.Module, batch: Drawn, progress: float, whole: tuple[Tensor, int] | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         which, targets = self.losses, batch.people.targets
         images = normalised(batch.people.images, self._family)
         stages, scores = module(images, (targets.center, targets.size, targets.focal), batch.real)
@@ -151,7 +157,7 @@ class PicturesTask:
             targets = replace(targets, body=(points, skin))
         counted = stages if which.stages == "all" else stages[-1:]
         estimates = [Estimate(*stage, *posed(stage.rotmats, stage.betas)) for stage in counted]
-        total, parts = body_losses(which, estimates, targets, posed.names)
+        total, parts = body_losses(which, estimates, targets, posed.names, whole)
         if scores is not None:
             players = scores.losses(which.adversarial)
             total, parts = total + torch.stack(list(players.values())).sum(), parts | players

@@ -95,6 +95,7 @@ class Stepper:
         self._still = [part for part in task.module.modules() if _is_frozen(part)]
         self.averaged = _copy(task.module) if settings.average is not None and fabric.is_global_zero else None
         self._begin = fabric.global_rank * settings.accumulate
+        self._weighed = hasattr(task, "amounts") and settings.accumulate * fabric.world_size > 1
         self._prepared: Iterator[Any] | None = None
 
     @property
@@ -125,6 +126,7 @@ class Stepper:
         DivergedError, in every process, when the loss of any of them, or the gradient, is no number.
         """
         settings, pieces = self.settings, self.settings.accumulate
+        repeated = batches is not None
         self._module.train()
         for part in self._still:  # frozen batch norms keep their statistics
             part.eval()
@@ -133,14 +135,18 @@ class Stepper:
         self._wrapped.zero_grad()
         total: Tensor | None = None
         named: dict[str, Tensor] = {}
+        whole: dict[str, tuple[Tensor, int]] = {}
+        if self._weighed:  # what all pieces hold is to be known before the first is back-propagated
+            batches = self._drawn(step) if batches is None else batches
+            whole = {"whole": self._whole(batches)}
         for piece in range(pieces):
-            noise = noise_seed(settings.seed, 0 if batches else step, self._begin + piece)
+            noise = noise_seed(settings.seed, 0 if repeated else step, self._begin + piece)
             torch.manual_seed(noise)
             batch = batches[piece] if batches else self.draw(step, piece)
             # Once more: where a run begins or goes on, making the loader of batches takes a number of its own.
             torch.manual_seed(noise)
             with self.fabric.no_backward_sync(self._module, enabled=piece + 1 < pieces):
-                loss, parts = self.task.loss(self._seen, batch, progress)
+                loss, parts = self.task.loss(self._seen, batch, progress, **whole)
                 loss = loss / pieces if pieces > 1 else loss
                 self.fabric.backward(loss)
             total = loss.detach() if total is None else total + loss.detach()
@@ -167,6 +173,23 @@ class Stepper:
             # early on, the average forgets the random start faster than its decay says
             _follow(self.averaged, self.task.module, min(settings.average, (1 + step) / (10 + step)))
         return whole, named
+
+    def _drawn(self, step: int) -> list[Any]:
+        """All pieces of this process's part of the batch, each drawn with its own noise, as one by one."""
+        drawn = []
+        for piece in range(self.settings.accumulate):
+            torch.manual_seed(noise_seed(self.settings.seed, step, self._begin + piece))
+            drawn.append(self.draw(step, piece))
+        return drawn
+
+    def _whole(self, batches: Sequence[Any]) -> tuple[Tensor, int]:
+        """What the means of all processes' pieces go over on average, and how many pieces there are."""
+        amounts: Tensor = torch.stack([self.task.amounts(batch) for batch in batches]).mean(dim=0)  # type: ignore[attr-defined]
+        if self.fabric.world_size > 1:
+            reduced = self.fabric.all_reduce(amounts, reduce_op="mean")
+            assert isinstance(reduced, Tensor)
+            amounts = reduced
+        return amounts, len(batches) * self.fabric.world_size
 
     def state(self) -> dict[str, Any]:
         """Tensors and numbers only, so that a checkpoint needs nothing run to be read."""
