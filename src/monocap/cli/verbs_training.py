@@ -282,6 +282,42 @@ def add(app: SubcommandApp) -> None:
         return run_pictures(options, json)
 
     @tasks.command
+    def vnect(
+        *,
+        light: Flag = False,
+        features: MaybeFolder = None,
+        held: MaybeFolder = None,
+        out: Out = OUT,
+        start: File = None,
+        upper_rate: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.1,
+        learning_rate: Rate = None,
+        run: Running = Run(),
+        machines: OnMachines = Machines(),
+        json: Json = False,
+    ) -> int:
+        """VNect: heatmaps and location maps of 21 joints, for motion in real time.
+
+        Args:
+            light: the network for processors, on the light encoder's cached features.
+            features: light: folder that train features wrote.
+            held: light: another, of the test split, to validate on.
+            out: folder for checkpoint, log and weights, made if absent.
+            start: weights to go on from; light: or those of train head, which give the encoder's upper half.
+            upper_rate: light: learning rate of the encoder's upper half, as a share; 0: it does not learn.
+            learning_rate: at its highest.
+        """
+        from monocap.cli.train import run_light_vnect
+        from monocap.errors import InputError
+        from monocap.train.tasks.vnect_light import LightVnectOptions
+
+        if features is None or held is None:
+            raise InputError("the light network learns from --features DIR and --held DIR, of monocap train features")
+        options = LightVnectOptions(
+            features, held, out, start, upper_rate, learning_rate=learning_rate, **_run(run, machines)
+        )
+        return run_light_vnect(options, json)
+
+    @tasks.command
     def gender(
         *,
         out: Out = OUT,

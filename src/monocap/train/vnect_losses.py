@@ -40,7 +40,7 @@ class VnectLosses:
     still of this person (0: as published); ``earlier``: of intermediate maps at the beginning, which falls to 0 when
     ``faded`` of the run is done; ``stage``: "2d" pays for heatmaps alone."""
 
-    heatmaps: float = 1.0
+    heatmaps: float = 8.0
     places: float = 1.0
     deltas: float = 1.0
     sigma: float = 1.0
