@@ -34,6 +34,8 @@ _BUILDERS: dict[str, tuple[str, dict[str, Any]]] = {
     "hmr2-b": ("monocap.nets.hmr2:Hmr2", {"size": "B"}),
     "camerahmr": ("monocap.nets.hmr2:CameraHmr", {}),
     "tokenhmr": ("monocap.nets.tokenhmr:TokenHmr", {}),
+    "vnect": ("monocap.nets.vnect:Vnect", {}),
+    "vnect-light": ("monocap.nets.light_vnect:LightVnect", {}),
     "vposer-v1": ("monocap.nets.vposer:build_vposer", {"name": "vposer-v1"}),
     "vposer-v2": ("monocap.nets.vposer:build_vposer", {"name": "vposer-v2"}),
     "pose-tokenizer": ("monocap.nets.pose_tokenizer:build_tokenizer", {}),

@@ -127,8 +127,8 @@ def _mean(values: Tensor, counted: Tensor) -> Tensor:
 
 
 def as_targets(points: np.ndarray, places: np.ndarray, side: int, device: torch.device | str = "cpu") -> Targets:
-    """Of crops of ``side`` pixels of which all is known: ``points`` (N,21,2), −1…1 with the middle at pixel side / 2, as
-    `data.training_view` has them, and ``places`` (N,21,3)."""
+    """Of crops of ``side`` pixels of which all is known: ``points`` (N,21,2), −1…1 with the middle at pixel side / 2
+    (`data.training_view`), and ``places`` (N,21,3)."""
     points = points + 1 / side
     inside = (np.abs(points) < 1).all(axis=-1)
     every = np.ones(inside.shape)
