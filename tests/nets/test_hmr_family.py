@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -157,7 +158,7 @@ def test_untouched_regressors_say_the_mean_body(layout: str) -> None:
 
 @pytest.mark.parametrize("layout", ["interleaved_columns", "contiguous_columns", "contiguous_rows", "axis_angle"])
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
-def test_mixed_precision_keeps_rotations_whole(layout: str, kind: torch.dtype) -> None:
+def test_mixed_precision_keeps_rotations_whole(layout: str, kind: Any) -> None:
     """Layers compute in 16 bits; what they say is added up, and turned into rotations, in 32."""
     torch.manual_seed(3)
     regressor = IterativeRegressor(32, layout=layout, gain=0.2, hidden=64).eval()  # type: ignore[arg-type]

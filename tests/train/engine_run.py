@@ -77,8 +77,10 @@ class Masked(Pictures):
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         self.steps += 1
         said, true, sure = module(batch[0]).unflatten(1, (2, 2)), batch[1].unflatten(1, (2, 2)), _seen(batch[1])
-        each = [None if whole is None else (amount, whole[1]) for amount in (whole[0] if whole else self.terms)]
-        parts = [term(said, true, sure, None, part) for term, part in zip(self.terms, each, strict=True)]
+        parts = [
+            term(said, true, sure, None, None if whole is None else (whole[0][i], whole[1]))
+            for i, term in enumerate(self.terms)
+        ]
         return torch.stack(parts).sum(), {}
 
 

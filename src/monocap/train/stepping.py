@@ -135,10 +135,10 @@ class Stepper:
         self._wrapped.zero_grad()
         total: Tensor | None = None
         named: dict[str, Tensor] = {}
-        whole: dict[str, tuple[Tensor, int]] = {}
+        shared: dict[str, tuple[Tensor, int]] = {}
         if self._weighed:  # what all pieces hold is to be known before the first is back-propagated
             batches = self._drawn(step) if batches is None else batches
-            whole = {"whole": self._whole(batches)}
+            shared["whole"] = self._whole(batches)
         for piece in range(pieces):
             noise = noise_seed(settings.seed, 0 if repeated else step, self._begin + piece)
             torch.manual_seed(noise)
@@ -146,7 +146,7 @@ class Stepper:
             # Once more: where a run begins or goes on, making the loader of batches takes a number of its own.
             torch.manual_seed(noise)
             with self.fabric.no_backward_sync(self._module, enabled=piece + 1 < pieces):
-                loss, parts = self.task.loss(self._seen, batch, progress, **whole)
+                loss, parts = self.task.loss(self._seen, batch, progress, **shared)
                 loss = loss / pieces if pieces > 1 else loss
                 self.fabric.backward(loss)
             total = loss.detach() if total is None else total + loss.detach()
