@@ -1,4 +1,4 @@
-"""A network that answers with the maps that true joints make, for squares of pictures that only say which frame it is."""
+"""A network that answers with the maps that true joints make, for squares of pictures that say which frame it is."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ class VNectCapture:
         place = np.stack([one.fit.position for one in person.poses])
         pose, place = _everywhere(pose, place, found, count)
         params = BodyParams(
-            betas=np.tile(betas, (count, 1)),
+            betas=betas,
             global_orient=pose[:, 0],
             body_pose=pose[:, 1:].reshape(count, -1),
             transl=place - rest,
