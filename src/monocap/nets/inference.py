@@ -13,25 +13,25 @@ from monocap.nets.network import Network
 from monocap.nets.registry import load
 from monocap.types import Array
 
-OUTPUTS = ("rotmats", "betas", "cam")
-
 
 class TorchSession:
-    """``inputs``: shape (n, …) by name; ``arch``, ``crop`` and ``joints`` as the network says; see `run`."""
+    """``inputs``: shape (n, …) by name; names of ``outputs``; ``arch``, ``crop`` and ``joints`` as the network says,
+    ``told``: what its exported file would say beside them; see `run`."""
 
     def __init__(self, net: Network) -> None:
         self.inputs = {name: tuple(value.shape) for name, value in net.example(1).items()}
         self.arch, self.crop, self.joints = str(net.arch["name"]), net.crop, net.joints
+        self.outputs, self.told = net.outputs, net.described()
         self._net = net.eval()
 
     def run(self, names: Sequence[str], given: Mapping[str, Array]) -> list[Array]:
-        """Some of `OUTPUTS`, of the last stage, for float32 inputs by name. Raises InputError for other names."""
-        unknown = set(names) - set(OUTPUTS)
+        """Some of ``outputs``, of the last stage, for float32 inputs by name. Raises InputError for other names."""
+        unknown = set(names) - set(self.outputs)
         if unknown:
-            raise InputError(f"{self.arch} gives {', '.join(OUTPUTS)}, not {', '.join(sorted(unknown))}")
+            raise InputError(f"{self.arch} gives {', '.join(self.outputs)}, not {', '.join(sorted(unknown))}")
         with torch.inference_mode():
             said = self._net.answer(*(torch.from_numpy(np.ascontiguousarray(given[name])) for name in self.inputs))
-        told: dict[str, torch.Tensor] = dict(zip(OUTPUTS, said, strict=True))
+        told: dict[str, torch.Tensor] = dict(zip(self.outputs, said, strict=True))
         return [told[name].numpy() for name in names]
 
 
