@@ -1,4 +1,4 @@
-"""The camera of a source: calibrated, from a file (our JSON; OpenCV's YAML, XML, JSON; npz), or guessed from a frame."""
+"""The camera of a source: calibrated (our JSON; OpenCV's YAML, XML, JSON; npz), or guessed from one of its frames."""
 
 from __future__ import annotations
 
