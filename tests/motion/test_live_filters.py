@@ -48,7 +48,8 @@ def test_what_is_not_seen_stays() -> None:
     seen = np.array([True, False])
     steady(np.array([[10.0, 10.0], [20.0, 20.0]]), np.ones(2, bool), 0.0)
     out = steady(np.array([[11.0, 10.0], [500.0, 0.0]]), seen, 1 / 30)
-    assert np.allclose(out[1], 20.0) and out[0, 0] > 10.2
+    assert np.allclose(out[1], 20.0)
+    assert out[0, 0] > 10.2
 
 
 def test_poses_turn_the_short_way_and_settings_scale() -> None:
@@ -60,7 +61,8 @@ def test_poses_turn_the_short_way_and_settings_scale() -> None:
     assert np.linalg.norm(pose) > np.pi - 0.06
     assert (place > 0.5).all()
     calm = LiveSettings().slower(2.0)
-    assert calm.image.least_cutoff == pytest.approx(0.85) and calm.location.gain == pytest.approx(20.0)
+    assert calm.image.least_cutoff == pytest.approx(0.85)
+    assert calm.location.gain == pytest.approx(20.0)
     with pytest.raises(InputError, match="smoothing"):
         LiveSettings().slower(0.0)
     assert CROP == 368.0

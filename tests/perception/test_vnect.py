@@ -24,7 +24,7 @@ def standing(shift: tuple[float, float, float] = (0.0, 0.0, 4.0)) -> np.ndarray:
         "pelvis": (0.0, 0.0, 0.0),
         **{f"{side}_{part}": (sign * x, y, z) for side, sign in (("left", 1.0), ("right", -1.0)) for part, x, y, z in (
             ("shoulder", 0.18, -0.42, 0.0), ("elbow", 0.4, -0.35, 0.05), ("wrist", 0.6, -0.3, -0.1),
-            ("hand", 0.68, -0.3, -0.12), ("hip", 0.1, 0.05, 0.0), ("knee", 0.15, 0.47, -0.05), ("ankle", 0.2, 0.88, 0.0),
+            ("hand", 0.68, -0.3, -0.12), ("hip", 0.1, 0.05, 0.0), ("knee", 0.15, 0.47, -0.05), ("ankle", 0.2, 0.88, 0),
             ("toe", 0.22, 0.92, -0.15))},
     }  # fmt: skip
     return np.array([up[name] for name in SKELETON.joint_names]) + shift
@@ -41,15 +41,19 @@ def test_peaks_are_exact_to_a_part_of_a_cell(rng: np.random.Generator) -> None:
     at = rng.uniform(2.0, SIDE - 3.0, (21, 2))
     cells, heights = gaussians(at).peaks()
     assert np.abs(cells - at).max() < 1e-3
-    assert (heights > 0.75).all() and (heights <= 1.0).all()
+    assert (heights > 0.75).all()
+    assert (heights <= 1.0).all()
 
 
 def test_peaks_at_the_rim_and_empty_maps_stay_in_the_map() -> None:
     at = np.array([[0.0, 31.0], [-0.4, 12.3], [31.4, 0.0]])
     cells, _ = gaussians(at).peaks()
-    assert (cells >= 0).all() and (cells <= SIDE - 1).all() and np.abs(cells - at).max() < 0.5
+    assert (cells >= 0).all()
+    assert (cells <= SIDE - 1).all()
+    assert np.abs(cells - at).max() < 0.5
     cells, heights = JointMaps(np.zeros((2, 8, 8)), np.zeros((3, 2, 8, 8))).peaks()
-    assert np.isfinite(cells).all() and (heights == 0).all()
+    assert np.isfinite(cells).all()
+    assert (heights == 0).all()
 
 
 def test_location_maps_are_read_linearly_between_cells(rng: np.random.Generator) -> None:
@@ -146,7 +150,8 @@ def test_one_person_needs_one_look_a_frame_and_few_detections() -> None:
     tracker = VNectTracker(VNect(network, TruthCrop()), detector)
     seen = [tracker.step(picture(t), CAMERA) for t in range(60)]
     assert all(list(one) == [0] for one in seen)
-    assert network.looks == 61 and detector.calls <= 3
+    assert network.looks == 61
+    assert detector.calls <= 3
     pixels = np.asarray(cameras.project(joints[0, -1], CAMERA))
     assert np.abs(seen[-1][0].points2d[:, :2] - pixels).max() < 8.0
 
@@ -160,7 +165,8 @@ def test_found_again_within_ten_frames_elsewhere_under_the_same_number() -> None
     seen = [tracker.step(picture(t), CAMERA) for t in range(80)]
     assert not any(seen[20:45]), "nobody is there"
     back = next(t for t in range(45, 80) if seen[t])
-    assert back - 45 < 10 and list(seen[back]) == [0]
+    assert back - 45 < 10
+    assert list(seen[back]) == [0]
     assert all(list(one) == [0] for one in seen[back:])
 
 

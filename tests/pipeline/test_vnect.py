@@ -73,7 +73,8 @@ def test_true_maps_give_the_true_motion(body: BodyModel) -> None:
     truth = walk(body, 90)
     capture = follow(body, TruthNetwork(truth[None]), height=stature(body)[0], smooth=0.0)
     ((track, estimate),) = capture.finish(CAMERA)
-    assert track.valid.all() and track.skeleton == "vnect21"
+    assert track.valid.all()
+    assert track.skeleton == "vnect21"
     ours = [body.joint_names.index(name) for name in ("pelvis", "left_knee", "right_wrist", "head")]
     theirs = SKELETON.indices(("pelvis", "left_knee", "right_wrist", "head"))
     beside = estimate.joints[:, ours] - estimate.joints[:, :1]
@@ -94,7 +95,8 @@ def test_filters_and_fit_calm_noise_and_bring_joints_nearer(body: BodyModel) -> 
     error = {n: metrics.mpjpe(p, beside, root=ROOT).mean() for n, p in (("raw", raw), ("fit", fitted))}
     shaken = [metrics.accel_error(p, beside, fps=FPS).mean() for p in (raw, filtered, fitted)]
     assert error["fit"] < 0.85 * error["raw"]
-    assert shaken[1] < 0.8 * shaken[0] and shaken[2] < 0.4 * shaken[1]
+    assert shaken[1] < 0.8 * shaken[0]
+    assert shaken[2] < 0.4 * shaken[1]
     lengths = np.linalg.norm(own - own[:, list(SKELETON.parents)], axis=-1)
     bones = [i for i in range(len(SKELETON)) if i != ROOT]
     assert lengths[CALIBRATION:, bones].std(axis=0).max() < 1e-9
@@ -113,7 +115,8 @@ def test_bones_are_measured_once_and_shape_found(body: BodyModel, rng: np.random
     short = follow(body, TruthNetwork(walk(body, 20, betas)[None]))
     assert not short._people[0].live.calibrated
     ((_, estimate),) = short.finish(CAMERA)  # a shorter video is measured in the end
-    assert short._people[0].live.calibrated and estimate.valid.sum() == 20
+    assert short._people[0].live.calibrated
+    assert estimate.valid.sum() == 20
 
 
 def test_what_comes_later_changes_nothing_after_the_bones_are_known(body: BodyModel) -> None:
@@ -130,7 +133,9 @@ def test_back_within_ten_frames_after_being_hidden(body: BodyModel) -> None:
     hidden[0, 50:65] = True
     capture = follow(body, TruthNetwork(truth[None], hidden))
     ((track, estimate),) = capture.finish(CAMERA)
-    assert not track.valid[50:65].any() and track.valid[75:].all() and track.valid[:50].all()
+    assert not track.valid[50:65].any()
+    assert track.valid[75:].all()
+    assert track.valid[:50].all()
     assert np.isfinite(estimate.joints).all()
     away = np.linalg.norm(estimate.joints[75:, 0] - truth[75:, ROOT], axis=-1)
     assert away.max() < 0.3
@@ -188,12 +193,15 @@ def test_a_video_by_the_command_line(tmp_path: Path, body: BodyModel, monkeypatc
     arguments = ["--weights", str(toy), "--people", "largest", "--focal", "300", "--no-overlay"]
     assert main(["capture", str(video), "--engine", "vnect", "-o", str(tmp_path / "out"), *arguments]) == 0
     motion = Motion.load(tmp_path / "out" / "motion.npz")
-    assert motion.people == 1 and motion.valid.all() and len(motion.keypoint_names) == 21
+    assert motion.people == 1
+    assert motion.valid.all()
+    assert len(motion.keypoint_names) == 21
     assert (tmp_path / "out" / "avatar.glb").stat().st_size > 1000
     still = ["regress", str(video), "--model", "vnect", "-o", str(tmp_path / "raw"), "--formats", "npz", *arguments]
     assert main(still) == 0
     raw = Motion.load(tmp_path / "raw" / "motion.npz")
-    assert np.isfinite(raw.joints).all() and raw.valid.all()
+    assert np.isfinite(raw.joints).all()
+    assert raw.valid.all()
 
 
 def test_no_network_and_wrong_files_are_told(tmp_path: Path, body: BodyModel, capsys: pytest.CaptureFixture) -> None:
