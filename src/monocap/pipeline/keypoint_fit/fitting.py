@@ -298,21 +298,14 @@ def is_video(found: KeypointSet, settings: FitSettings) -> bool:
 def to_fit(points: Array, skeleton: str) -> tuple[Array, str]:
     """Points (…,N,3) in OpenPose's order, which the recipes take, and its name: 25, 67 with hands, 135 with the face.
 
-    By meaning (`skeletons.mapping`). The middle of the hips and the neck, where a skeleton has none, lie between hips
-    and between shoulders.
+    By meaning (`skeletons.mapping`). Middle of the hips and neck, which many skeletons do not have, are then not seen,
+    and the hips count instead: halfway between them lies 6 cm below the pelvis.
     """
     if skeleton in ("openpose25", "openpose67", "openpose118", "openpose135"):
         return points, skeleton
     whole = np.zeros((*points.shape[:-2], 135, 3))
     a, b = skeletons.mapping(skeleton, "openpose135")
     whole[..., b, :] = points[..., a, :]
-    names = skeletons.get("openpose135").joint_names
-    for middle, side in (("mid_hip", "hip"), ("neck", "shoulder")):
-        if names.index(middle) not in b:
-            left, right = (whole[..., names.index(f"{which}_{side}"), :] for which in ("left", "right"))
-            both = ((left[..., 2] > 0) & (right[..., 2] > 0))[..., None]
-            mean = np.concatenate([(left + right)[..., :2] / 2, np.minimum(left, right)[..., 2:]], axis=-1)
-            whole[..., names.index(middle), :] = np.where(both, mean, 0.0)
     counts = (25, 67, 135)
     target = next(name for name, count in zip(_TARGETS, counts, strict=True) if (b < count).all())
     return whole[..., : counts[_TARGETS.index(target)], :], target
