@@ -88,7 +88,7 @@ def test_filters_and_fit_calm_noise_and_bring_joints_nearer(body: BodyModel) -> 
     truth = walk(body, 120)
     network = TruthNetwork(truth[None], noise_cells=0.1, noise=0.03)
     capture = follow(body, network)
-    poses = capture._people[0].poses
+    poses = capture.poses(0)
     beside = truth - truth[:, ROOT : ROOT + 1]
     raw, filtered, own = (np.stack([getattr(p, name) for p in poses]) for name in ("raw", "filtered", "own"))
     fitted = np.stack([p.fit.points for p in poses])
@@ -123,7 +123,7 @@ def test_what_comes_later_changes_nothing_after_the_bones_are_known(body: BodyMo
     truth = walk(body, 80)
     other = truth.copy()
     other[70:, :, 0] += 0.3
-    one, two = (follow(body, TruthNetwork(t[None]))._people[0].poses for t in (truth, other))
+    one, two = (follow(body, TruthNetwork(t[None])).poses(0) for t in (truth, other))
     assert all(np.array_equal(a.fit.pose, b.fit.pose) for a, b in zip(one[:70], two[:70], strict=True))
     assert not np.array_equal(one[75].fit.pose, two[75].fit.pose)
 

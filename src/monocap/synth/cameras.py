@@ -99,7 +99,7 @@ def random_view(
     transform = np.eye(4)
     for _ in range(5):
         distance = float(np.clip(distance, _NEAREST[framing], _FARTHEST))
-        transform = _look(middle, distance, level, azimuth, aside)
+        transform = look_at(middle, distance, level, azimuth, aside)
         seen = region @ transform[:3, :3].T + transform[:3, 3]
         flat = seen[:, :2] / np.maximum(seen[:, 2:], 0.05) * focal
         taken = float((np.ptp(flat, axis=0) / [width, height]).max())
@@ -118,7 +118,7 @@ def _region(framing: Framing, vertices: list[Array], joints: list[Array], target
     return (points[:, None] + around).reshape(-1, 3)
 
 
-def _look(middle: Array, distance: float, level: float, azimuth: float, aside: Array) -> Array:
+def look_at(middle: Array, distance: float, level: float, azimuth: float, aside: Array) -> Array:
     """T_camera_world (4,4) of a camera ``distance`` from ``middle``, its lens as near ``level`` as that allows, that
     looks at ``middle`` and is then turned by ``aside`` (3,3)."""
     highest = distance * np.sin(_STEEPEST)

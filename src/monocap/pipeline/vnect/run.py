@@ -80,6 +80,14 @@ class VNectCapture:
         """Their times, s."""
         return self._times
 
+    def poses(self, identity: int) -> list[LivePose]:
+        """Every stage of one person's frames, in order. Raises InputError for somebody who was not followed."""
+        if identity not in self._people:
+            raise InputError(
+                f"no person {identity} was followed; there are {', '.join(map(str, self._people)) or 'none'}"
+            )
+        return self._people[identity].poses
+
     def step(self, frame: Frame, camera: Camera) -> dict[int, LivePose]:
         """The poses by id of everybody seen in the next frame, at once: what a live program shows."""
         with self.clock.stage("track"):  # crop, network, read and the detector are parts of it
