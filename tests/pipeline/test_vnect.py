@@ -216,3 +216,21 @@ def test_no_network_and_wrong_files_are_told(tmp_path: Path, body: BodyModel, ca
 
     with pytest.raises(InputError, match="no VNect network"):
         open_vnect(locate("blazepose_lite"))
+
+
+@pytest.mark.parametrize(("arch", "scales", "axes"), [("vnect-light", 1, "crop"), ("vnect", 2, "camera")])
+def test_trained_weights_are_asked_without_export(
+    tmp_path: Path, arch: str, scales: int, axes: str, rng: np.random.Generator
+) -> None:
+    pytest.importorskip("torch")
+    from monocap.nets.registry import build, save
+    from monocap.perception.roi import Roi
+
+    save(build(arch), tmp_path / "net.safetensors")
+    network = open_vnect(tmp_path / "net.safetensors")
+    assert (len(network.scales), network.axes) == (scales, axes)
+    image = rng.integers(0, 255, (720, 1280, 3), np.uint8)
+    (look,) = network.look(image, [Roi(np.array([600.0, 400.0]), 500.0)], CAMERA)
+    assert np.isfinite(look.points2d).all()
+    assert np.abs(look.points2d[:, :2] - [600, 400]).max() < 260
+    assert np.isfinite(look.places()).all()

@@ -36,7 +36,8 @@ def open_vnect(
         from monocap.nets.inference import open_session
 
         network = open_session(path)
-        return _vnect(name, network, network.inputs, OUTPUTS, {"crop_family": network.crop}, scales)
+        told = {**network.told, "crop_family": network.crop}
+        return _vnect(name, network, network.inputs, network.outputs, told, scales)
     if path.suffix == ".onnx" or path.is_file():
         return _of_session(name, open_network(path, threads), scales)
     if weights is None and name not in {asset.name for asset in manifest.listing()}:
