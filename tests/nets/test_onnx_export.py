@@ -44,6 +44,11 @@ SLOW: list[tuple[str, dict[str, Any]]] = [
     ("cliff-hrnet48", {}),
     ("hmr2", SMALL),
     ("camerahmr", SMALL),
+    ("smpler-w32", {}),
+    ("smpler-w48", {"own": True}),
+    ("smpler-stage1-w32", {}),
+    ("hmr-light", {}),
+    ("smpler-light", {}),
     ("tokenhmr", {**SMALL, "tokenizer": {"width": 16, "code_dim": 8, "codes": 32}}),
 ]
 
@@ -61,14 +66,15 @@ def test_graphs_agree_with_torch(tmp_path: Path, name: str, options: dict[str, A
     session = onnxruntime.InferenceSession(path)
     one = {key: value.numpy() for key, value in net.example(1).items()}
     rotmats, betas, cam = (np.asarray(x) for x in session.run(None, one))
-    assert rotmats.shape[-4:] == (*rotmats.shape[:-3][-1:], 24, 3, 3)
+    assert rotmats.shape[-4:] == (*rotmats.shape[:-3][-1:], net.joints, 3, 3)
     assert rotmats.shape[0] == betas.shape[0] == cam.shape[0] == 1
     np.testing.assert_allclose(np.linalg.det(rotmats), 1, atol=1e-4)
     described = session.get_modelmeta().custom_metadata_map
     assert described["arch"] == name
     assert json.loads(described["options"]) == options
     assert described["crop_family"] == net.crop
-    assert described["joints"] == "24"
+    assert described["joints"] == str(net.joints)
+    assert net.joints == (22 if "own" in options or name.endswith("-light") else 24)
     assert described["layout"] == (net.layout or "axis_angle")
     assert [x.name for x in session.get_outputs()] == ["rotmats", "betas", "cam"]
 

@@ -24,7 +24,7 @@ from monocap.train.engine import LOG, train  # noqa: E402
 from monocap.train.engine import TrainSettings as Settings  # noqa: E402
 from monocap.train.settings import RunOptions  # noqa: E402
 from monocap.train.supervision import collate  # noqa: E402
-from monocap.train.tasks.pictures import PicturesOptions, build_task, train_pictures  # noqa: E402
+from monocap.train.tasks.pictures import PicturesOptions, _fill, build_task, train_pictures  # noqa: E402
 
 RUN = Settings(steps=4, batch=4, learning_rate=1e-3, warmup=1, validate_every=2, average=0.9, accelerator="cpu",
                threads=1)  # fmt: skip
@@ -190,6 +190,20 @@ def test_networks_of_the_registry_are_trained(synthetic: Path, tmp_path: Path, m
     path, done = train_pictures(options(tmp_path, f"synth:{synthetic}", steps=1, batch=2, model=model))
     assert np.isfinite(list(done.metrics.values())).all()
     assert read_tensors(path).arch["name"] == model
+
+
+@pytest.mark.slow
+def test_smpler_begins_with_its_first_stage(tmp_path: Path) -> None:
+    """Backbone and first estimate are taken from a file of the first stage; the blocks are as they were."""
+    few: dict[str, Any] = {"joints": 22, "width": 32, "blocks": 1, "units": 1, "predictor_width": 32}
+    first, whole = nets.build("smpler-stage1-w32", **few), nets.build("smpler-w32", **few)
+    nets.save(first, tmp_path / "first.safetensors")
+    before = {name: value.clone() for name, value in whole.state_dict().items()}
+    _fill(whole, tmp_path / "first.safetensors")
+    taken = first.state_dict()
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, taken.get(name, before[name])), name
+    assert any("blocks" in name for name in set(before) - set(taken))
 
 
 def test_what_cannot_be_is_refused(synthetic: Path, coco: Path, tmp_path: Path) -> None:
