@@ -4,8 +4,9 @@
 
 Renders one person per motion capture file (CMU, of performers that no shipped network has seen) to OUT/NN.mp4 with its
 truth, or takes those that are there, follows them, and prints a table over all frames: 3D-PCK at 150 mm and AUC over
-VNect's first 17 joints, MPJPE in mm about the pelvis, acceleration error in m/s²; then how far the person's place is
-from the truth, with the height known and not, and when they are followed again after a bar has hidden them.
+VNect's first 17 joints, MPJPE in mm about the pelvis, acceleration error in m/s²; then medians: how far the
+person's place is from the truth, with the height known and not, how far standing toes move, and after how many frames
+they are followed again that a bar had hidden.
 """
 
 from __future__ import annotations
@@ -144,7 +145,9 @@ def follow(body, clip: Clip, network, detector, rows: dict[str, list[Array]]) ->
         for name in ("raw", "filtered", "own"):
             label = {"raw": "raw maps", "filtered": "+ filters", "own": "+ bone lengths"}[name]
             judge(label, np.stack([getattr(pose, name) for pose in poses]), truth, seen, rows)
-        judge("+ kinematic fit", np.stack([pose.fit.points for pose in poses]), truth, seen, rows)
+        fitted = np.stack([pose.fit.points for pose in poses])
+        judge("+ kinematic fit", fitted, truth, seen, rows)
+        slide("standing feet move, mm a frame, live", fitted, truth, seen, rows)
     live = VNectCapture(network, detector, body, clip.height)
     back = np.nan
     for frame in clip.frames(hide=True):
@@ -170,6 +173,15 @@ def beside(clip: Clip, rows: dict[str, list[Array]]) -> None:
     rows.setdefault("place, of the distance, fast", []).append(
         np.linalg.norm(motion.joints[0][seen, 0] - clip.joints[seen, ROOT], axis=1) / clip.joints[seen, ROOT, 2]
     )
+
+
+def slide(name: str, joints: Array, truth: Array, seen: Array, rows: dict[str, list[Array]]) -> None:
+    feet = [get("vnect21").index(f"{side}_toe") for side in ("left", "right")]
+    whole = seen[1:] - seen[:-1] == 1
+    standing = metrics.foot_contact(truth[seen][:, feet], FPS, 0.1) & whole[:, None]
+    moved = np.linalg.norm(np.diff(joints[:, feet], axis=0), axis=-1)
+    if standing.any():
+        rows.setdefault(name, []).append(1e3 * moved[standing])
 
 
 def judge(name: str, joints: Array, truth: Array, seen: Array, rows: dict[str, list[Array]], known=None) -> None:

@@ -187,6 +187,20 @@ def test_two_people_keep_their_numbers_and_a_third_is_left_out() -> None:
     assert who == {i: int(np.argmin(np.abs(began - x))) for i, x in first.items()}
 
 
+def test_people_who_cross_keep_their_numbers() -> None:
+    joints = crossing(90)
+    network = TruthNetwork(joints)
+    tracker = VNectTracker(VNect(network, TruthCrop()), TruthDetector(network), limit=2)
+    seen = [tracker.step(picture(t), CAMERA) for t in range(90)]
+    assert sorted(seen[-1]) == [0, 1]
+    for t in (10, 80, 89):
+        roots = np.asarray(cameras.project(joints[:, t, ROOT], CAMERA))[:, 0]
+        assert {i: int(np.argmin(np.abs(roots - look.points2d[ROOT, 0]))) for i, look in seen[t].items()} == {
+            0: 0,
+            1: 1,
+        }
+
+
 def test_nobody_is_no_error_and_counts_are_checked() -> None:
     network = TruthNetwork(standing()[None, None], np.ones((1, 1), bool))
     tracker = VNectTracker(VNect(network, TruthCrop()), TruthDetector(network))

@@ -51,7 +51,7 @@ class SyntheticClip:
         split: str = "test",
     ) -> None:
         frames = len(body_pose)
-        if frames < 1 or body_pose.shape != (frames, 63) or global_orient.shape != transl.shape != (frames, 3):
+        if frames < 1 or body_pose.shape != (frames, 63) or {global_orient.shape, transl.shape} != {(frames, 3)}:
             raise InputError(
                 f"poses {body_pose.shape}, {global_orient.shape}, {transl.shape}; expected (T,63), (T,3), (T,3)"
             )
