@@ -163,6 +163,17 @@ class Fitter:
         seen = Observation.of(points2d, track.points3d, self.camera, self.skeleton.landmarks)
         return self._estimate(state, seen, valid, np.asarray(track.score))
 
+    @threadpool_limits.wrap(limits=1, user_api="blas")
+    def frames_alone(self, track: Track, rows: NDArray[np.int64]) -> tuple[Observation, PoseState]:
+        """Some frames of a track, quickly, each on its own with the likeliest shape: what the recipe `camera` starts
+        from. A track of one frame is fitted as a photo."""
+        seen = Observation.of(track.points2d[rows], track.points3d[rows], self.camera, self.skeleton.landmarks)
+        if len(track.valid) > 1:
+            return seen, self._alone(seen, self._start(seen), 8.0, 6)
+        params = self.photo(Keypoints(track.skeleton, track.points2d[0], track.points3d[0], 1.0)).params
+        root = rotations.axis_angle_to_matrix(np.asarray(params.global_orient))
+        return seen, PoseState(root, np.asarray(params.body_pose), np.asarray(params.transl), np.asarray(params.betas))
+
     def _with_guess(self, seen: Observation, guess: BodyGuess | None, strengths: Strengths) -> Observation:
         """What a network says, beside the keypoints; believed as far as the keypoints bear it out."""
         if guess is None:
@@ -225,6 +236,11 @@ class Fitter:
         return done
 
     def _terms(self, seen: Observation, state: PoseState, strengths: Strengths, cutoff: float) -> list[Term]:
+        reprojection = Reprojection(seen.target, seen.weight, seen.K, seen.deviation(state), cutoff)
+        return [reprojection, *self.pose_terms(seen, strengths)]
+
+    def pose_terms(self, seen: Observation, strengths: Strengths) -> list[Term]:
+        """All terms that do not concern the camera: hints, guess, priors, limits."""
         pairs = self.skeleton.landmarks.pairs
         direction, weight = seen.directions(pairs)
         said: list[Term] = []
@@ -232,7 +248,6 @@ class Fitter:
             said = [GuessPull(seen.said.root, seen.said.body_pose, seen.trust, strengths.guess_deviation)]
         return [
             *said,
-            Reprojection(seen.target, seen.weight, seen.K, seen.deviation(state), cutoff),
             Directions(direction, weight, pairs, strengths.hint_deviation),
             self.pull(strengths.prior[self.options.prior]),
             LimitExcess(self.limits),

@@ -1,0 +1,1 @@
+"""Pose, focal length and distance together: `recipe.py` first."""
