@@ -84,6 +84,16 @@ def test_true_maps_give_the_true_motion(body: BodyModel) -> None:
     assert estimate.residual_px.mean() < 5.0
 
 
+def test_whoever_comes_nearer_is_not_held_back(body: BodyModel) -> None:
+    truth = walk(body, 75, depth=6.0)
+    truth[:, :, 2] -= (1.0 * np.arange(75) / FPS)[:, None]  # 1.2 m/s with the walk's own
+    network = TruthNetwork(truth[None], noise_cells=0.1, noise=0.02)
+    poses = follow(body, network, height=stature(body)[0]).poses(0)
+    away = [abs(pose.fit.position[2] - true) / true for pose, true in zip(poses, truth[:, ROOT, 2], strict=True)]
+    assert np.median(away) < 0.03
+    assert max(away[5:]) < 0.08
+
+
 def test_filters_and_fit_calm_noise_and_bring_joints_nearer(body: BodyModel) -> None:
     truth = walk(body, 120)
     network = TruthNetwork(truth[None], noise_cells=0.1, noise=0.03)

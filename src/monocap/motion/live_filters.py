@@ -2,8 +2,8 @@
 
 The paper's numbers are for 30 frames per second and have no units. Here the gains are Hz per unit of speed: of the 2D
 joints per pixel of a crop of 368, as there; of the 3D ones per *centimetre* per second, in which the published program
-reads its location maps. With millimetres the filter would hardly filter, with metres it would lag by a third of a
-second (measured in docs/vnect.md).
+reads its location maps: with millimetres the filter would hardly filter, with metres it would hold true joints in
+motion back by 7 cm (docs/vnect.md).
 """
 
 from __future__ import annotations
