@@ -7,9 +7,10 @@ a run that goes on from a checkpoint sees what it would have seen.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,14 +18,14 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from monocap.data.augmentation import PUBLISHED, draw
+from monocap.data.augmentation import PUBLISHED, Change, draw
 from monocap.data.catalog import names, open_dataset, recognise
 from monocap.data.crop_families import crop_family
 from monocap.data.dataset import Collection
 from monocap.data.sample import Sample
 from monocap.errors import InputError, MonocapError
 from monocap.synth.sampler import Sampler, SynthSettings
-from monocap.train.supervision import Batch, Crop, collate, supervise
+from monocap.train.supervision import Batch, collate, supervise
 
 _TRIES = 200  # samples that say nothing before a data set is given up
 _SEQUENCES = 3  # of one data set in one batch: whole files are opened for them
@@ -143,7 +144,10 @@ class BatchPlan:
 
 
 class PeopleBatches(TorchDataset[Batch | MonocapError]):
-    """Batches by their seed. Sent to a worker it opens its data there, when the first batch is asked for."""
+    """Batches by their seed. Sent to a worker it opens its data there, when the first batch is asked for.
+
+    `crop` and `together` say what is made of people: here what bodies are compared with; others override them.
+    """
 
     def __init__(self, plan: BatchPlan) -> None:
         self.plan = plan
@@ -175,9 +179,18 @@ class PeopleBatches(TorchDataset[Batch | MonocapError]):
         opened, plan = self._opened, self.plan
         rng = np.random.default_rng([seed & 0xFFFFFFFF, seed >> 32])
         which = rng.choice(len(plan.sources), size=plan.count, p=opened.shares)
-        draws = {int(at): _Draws(opened, plan, int(at), rng) for at in np.unique(which)}
+        draws = {int(at): _Draws(opened, plan, int(at), rng, self.crop) for at in np.unique(which)}
         crops = [draws[int(at)].next() for at in which]
-        return collate(crops, which.tolist())
+        return self.together(crops, which.tolist())
+
+    def crop(self, sample: Sample, change: Change, source: Source) -> Any:
+        """One person after ``change``; None if nothing can be learned from it."""
+        plan = self.plan
+        return supervise(sample, crop_family(plan.family), change, plan.joints, plan.body, source.points)
+
+    def together(self, crops: Sequence[Any], source: Sequence[int]) -> Any:
+        """A batch of what `crop` gave, and the numbers of the sources they came from."""
+        return collate(crops, source)
 
     def held(self, source: int, count: int) -> list[Sample]:
         """The last ``held`` samples of a source that are fit for it, at most ``count``, spread evenly."""
@@ -226,21 +239,23 @@ class _Opened:
 class _Draws:
     """The crops of one source in one batch."""
 
-    def __init__(self, opened: _Opened, plan: BatchPlan, source: int, rng: np.random.Generator) -> None:
-        self._opened, self._plan, self._source, self._rng = opened, plan, source, rng
-        self._family, self._strengths = crop_family(plan.family), PUBLISHED[plan.augmentation]
+    def __init__(
+        self, opened: _Opened, plan: BatchPlan, source: int, rng: np.random.Generator,
+        crop: Callable[[Sample, Change, Source], Any],
+    ) -> None:  # fmt: skip
+        self._opened, self._plan, self._source, self._rng, self._crop = opened, plan, source, rng, crop
+        self._strengths = PUBLISHED[plan.augmentation]
         self._waiting: list[Sample] = []
         self._numbers: list[int] = []
         self._ranges = _some(opened.ranges[source], rng)
 
-    def next(self) -> Crop:
+    def next(self) -> Any:
         for _ in range(_TRIES):
             sample = self._sample()
             change = draw(self._strengths, self._rng)
             if sample is None or not sample.in_protocol or sample.box is None:
                 continue
-            plan, source = self._plan, self._plan.sources[self._source]
-            crop = supervise(sample, self._family, change, plan.joints, plan.body, source.points)
+            crop = self._crop(sample, change, self._plan.sources[self._source])
             if crop is not None:
                 return crop
         raise InputError(f"{self._name}: of {_TRIES} samples none has a picture, a box and keypoints or parameters")

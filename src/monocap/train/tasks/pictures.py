@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,20 +16,19 @@ from monocap.assets.manifest import locate
 from monocap.assets.tensors import Tensors, read_tensors, write_tensors
 from monocap.bodies import load_body
 from monocap.data.crop_families import crop_family
-from monocap.data.sample import Sample
-from monocap.data.synthetic import read_synthetic
 from monocap.errors import InputError
 from monocap.nets.light_regressors import LightRegressor
 from monocap.nets.pose_discriminator import PoseDiscriminator
 from monocap.nets.registry import from_tensors, to_tensors
 from monocap.nets.smpler.network import Smpler, SmplerStage1
 from monocap.pipeline.outputs import versions
-from monocap.synth.sampler import Sampler, SynthSettings
+from monocap.synth.sampler import SynthSettings
 from monocap.train.adversarial import Adversary, RealPoses
 from monocap.train.body_losses import recipe
 from monocap.train.engine import Progress, Trained, TrainSettings, train
 from monocap.train.overfit import OVERFIT_LOG
-from monocap.train.people_batches import BatchPlan, PeopleBatches, Source, parse_sources
+from monocap.train.people_batches import BatchPlan, PeopleBatches, parse_sources
+from monocap.train.picture_sources import held_of, named, picture_sources
 from monocap.train.picture_task import ENCODERS, PicturesTask, Regression, freeze_unused
 from monocap.train.settings import RunOptions, chosen
 from monocap.train.supervision import normalised
@@ -38,7 +36,6 @@ from monocap.train.supervision import normalised
 SETTINGS = TrainSettings(
     steps=100_000, batch=64, learning_rate=5e-5, warmup=500, average=0.999, clip=10.0, validate_every=1000
 )
-HELD = 64  # people that validation looks at
 _SETTLED = 32  # people over whose feature maps the light networks' means are taken
 _LOSSES = (("hmr-resnet50v2", "hmr"), ("hmr-light", "cliff"), ("hmr", "spin"), ("cliff", "cliff"), ("vibe", "vibe"),
            ("smpler-light", "cliff"), ("smpler", "smpler"), ("tokenhmr", "hmr2"), ("hmr2", "hmr2"),
@@ -127,10 +124,10 @@ def build_task(options: PicturesOptions, count: int) -> PicturesTask:
     network = _network(options)
     family = getattr(network, "crop", "light")
     losses = recipe(options.losses or next((f for start, f in _LOSSES if options.model.startswith(start)), "spin"))
-    sources, held = _sources(options)
+    sources, held = picture_sources(options)
     plan = BatchPlan(sources, count, family, options.augmentation, options.mix, options.joints, views=options.views)
     batches = PeopleBatches(plan)
-    held = held or _held_of(batches)
+    held = held or held_of(batches)
     body = load_body("open")
     real, adversary = None, None
     if options.adversary is not None:
@@ -197,52 +194,11 @@ def _fits(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> bool:
     return all(name in own and own[name].shape == value.shape for name, value in given.items())
 
 
-def _sources(options: PicturesOptions) -> tuple[tuple[Source, ...], list[Sample]]:
-    """What is trained on, and who is held out where that is known beforehand."""
-    sources = parse_sources(options.data) if options.data else ()
-    if options.stream is not None:
-        sources = (*sources, Source(stream=options.stream, share=options.stream_share))
-    if not sources:
-        raise InputError("nothing to train on; give data (KIND:PATH, …), or people rendered on the way (stream)")
-    if options.held is not None:
-        return sources, _spread(read_synthetic(options.held))
-    first = next((i for i, source in enumerate(sources) if source.kind == "synth" and source.path), None)
-    if first is not None:
-        path = sources[first].path
-        assert path is not None
-        kept = replace(sources[first], held=max(1, min(4 * HELD, len(read_synthetic(path)) // 8)))
-        return (*sources[:first], kept, *sources[first + 1 :]), []
-    if options.stream is None:
-        raise InputError("nobody to validate on: give a folder of rendered people (held)")
-    return sources, _rendered(replace(options.stream, split="test"))
-
-
-def _spread(people: Any) -> list[Sample]:
-    at = np.unique(np.linspace(0, len(people) - 1, HELD).round().astype(int))
-    return [sample for i in at if (sample := people[int(i)]).in_protocol and sample.box is not None]
-
-
-def _held_of(batches: PeopleBatches) -> list[Sample]:
-    source = next(i for i, source in enumerate(batches.plan.sources) if source.held)
-    return batches.held(source, HELD)
-
-
-def _rendered(settings: SynthSettings) -> list[Sample]:
-    """`HELD` people of pictures that are made now: performers, skins, fabrics and backgrounds of the test split."""
-    sampler, found, number = Sampler(settings=settings), [], 0
-    while len(found) < HELD:
-        found += [s for s in sampler.sample(number).samples() if s.in_protocol and s.box is not None]
-        number += 1
-    return found[:HELD]
-
-
 def _command(options: PicturesOptions, settings: TrainSettings) -> str:
     """The command that repeats this training, with file names instead of whole paths."""
     words = ["monocap", "train", "regressor", options.model]
     if options.data:
-        named = [f"{s.kind}:{s.path.name}" + (f"*{s.share:g}" if s.share else "")
-                 for s in parse_sources(options.data) if s.path]  # fmt: skip
-        words += ["--data", ",".join(named)]
+        words += ["--data", named(parse_sources(options.data))]
     words += ["--stream"] if options.stream is not None else []
     for name in ("init", "held", "losses", "mix", "adversary"):
         if (value := getattr(options, name)) is not None:
