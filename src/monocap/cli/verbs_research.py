@@ -24,7 +24,7 @@ def add(app: SubcommandApp) -> None:
         preset: Literal["fast", "balanced", "accurate"] = "accurate",
         body: str = "open",
         camera: Literal["given", "default"] = "given",
-        engine: Literal["auto", "fit", "hmr", "smpler"] = "fit",
+        engine: Literal["auto", "fit", "hmr", "smpler", "vnect"] = "fit",
         weights: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None,
         bodies: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
         regressor: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
@@ -40,14 +40,17 @@ def add(app: SubcommandApp) -> None:
         Args:
             what: capture (ours, on the data set's pictures), regress (what its regression network says, nothing
                 fitted), an .npz file of predictions, protocols (lists them), or prior (pose priors on the held-out
-                performers of a pose corpus; takes data, out, limit and json).
+                performers of a pose corpus; takes data, out, limit and json); camera-bias (what the fixed focal length
+                of crop networks does to true bodies) and tals (thresholds for training from it) take data with known
+                cameras, out, body, limit and json.
             protocol: its name.
             data: the data set's folder; by default the development pictures that MONOCAP_SHARED points to.
             out: folder for the report, made if absent.
             preset: of capture.
             body: of capture; where meshes are compared, the data set's.
             camera: of capture: the data set's intrinsics, or what capture assumes without any.
-            engine: of capture: fit, or a network that starts it (hmr, smpler); of regress: which network, smpler.
+            engine: of capture: fit, a network that starts it (hmr, smpler), or vnect, each picture alone; of regress:
+                which network, smpler.
             weights: of the engine's network, instead of the shipped ones: an .onnx or converted .safetensors file.
             bodies: folder with official body files, where the truth is body parameters.
             regressor: H36M joint regressor, where the protocol takes joints from meshes.
@@ -62,6 +65,12 @@ def add(app: SubcommandApp) -> None:
             from monocap.cli import evaluate_prior
 
             return evaluate_prior.run(data, out, vposer, tokenizer, limit, json)
+        if what in ("camera-bias", "tals"):
+            from monocap.cli import evaluate_camera
+
+            return (evaluate_camera.bias if what == "camera-bias" else evaluate_camera.tals)(
+                data, out, body, limit, json
+            )
         from monocap.cli.evaluate import list_protocols, run
         from monocap.evaluate.program import EvaluateOptions
 

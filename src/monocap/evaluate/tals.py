@@ -87,7 +87,8 @@ def derive(options: TalsOptions, progress: Progress | None = None) -> tuple[Tals
                 progress(done, options.limit or len(dataset))
     if len(squared) < FEWEST_PEOPLE:
         raise InputError(
-            f"{dataset.name}: {len(squared)} people with 3D joints, intrinsics and a box; expected at least {FEWEST_PEOPLE}"
+            f"{dataset.name}: {len(squared)} people with 3D joints, intrinsics and a box; "
+            f"expected at least {FEWEST_PEOPLE}"
         )
     if len(wrong) < FEWEST_PEOPLE:
         raise InputError(
