@@ -66,7 +66,7 @@ class Clip:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--mocap", type=Path, nargs="*", default=[])
     parser.add_argument("--weights", type=Path)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from toy_vnect import write_toy
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "perception"))
 from truth_maps import CAMERA, TruthCrop, TruthDetector, TruthNetwork, picture
 
 from monocap import metrics
@@ -149,6 +146,18 @@ def test_back_within_ten_frames_after_being_hidden(body: BodyModel) -> None:
     assert np.isfinite(estimate.joints).all()
     away = np.linalg.norm(estimate.joints[75:, 0] - truth[75:, ROOT], axis=-1)
     assert away.max() < 0.3
+
+
+def test_a_live_program_that_keeps_nothing_sees_the_same(body: BodyModel) -> None:
+    network = TruthNetwork(walk(body, 60)[None])
+    kept = follow(body, network)
+    live = VNectCapture(VNect(network, TruthCrop()), TruthDetector(network), body, keep=False)
+    last = {}
+    for t in range(60):
+        last = live.step(Frame(picture(t), t, t / FPS), CAMERA)
+    assert np.array_equal(last[0].fit.pose, kept.poses(0)[-1].fit.pose)
+    assert live.finish(CAMERA) == []
+    assert not live.times
 
 
 def test_any_characters_skeleton_is_followed(body: BodyModel) -> None:

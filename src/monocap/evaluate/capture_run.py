@@ -20,6 +20,7 @@ from monocap.perception import find_person_keypoints, turn_to_camera
 from monocap.perception.photo import average, search
 from monocap.pipeline.engine import CaptureEngine
 from monocap.pipeline.settings import PHOTO_CROPS, CaptureSettings
+from monocap.pipeline.vnect.run import VNectCapture
 from monocap.types import Array, BodyEstimate, Camera, Keypoints
 
 BODY_SKELETON = "smplx76"  # the body's 55 joints and 21 points on its skin
@@ -57,6 +58,8 @@ def capture_sample(engine: CaptureEngine, sample: Sample) -> Captured:
     image = sample.read_image()
     height, width = image.shape[:2]
     camera, _ = camera_of(sample, width, height, engine.settings)
+    if engine.live is not None:
+        return _live_sample(engine.live, sample, image, camera)
     found = sample_keypoints(engine, sample, image)
     if found is None:
         return Captured(None, None, camera)
@@ -66,6 +69,18 @@ def capture_sample(engine: CaptureEngine, sample: Sample) -> Captured:
     estimate = engine.fit_still(found, camera, guess=guess)
     said = None if guess is None or not engine.settings.refine else engine.say_still(found, camera, guess)
     return Captured(replace(found, points3d=turned), estimate, camera, said)
+
+
+def _live_sample(live: VNectCapture, sample: Sample, image: Array, camera: Camera) -> Captured:
+    """The person that ``sample`` is about as VNect sees them in one picture, its joints as the keypoints."""
+    people = [
+        (Keypoints(track.skeleton, track.points2d[0], track.points3d[0], float(track.score[0])), estimate)
+        for track, estimate in live.still(image, camera)
+    ]
+    if sample.box is not None:
+        overlaps = [_overlap(keypoints, sample.box) for keypoints, _ in people]
+        people = [people[int(np.argmax(overlaps))]] if max(overlaps, default=0.0) >= _SAME else []
+    return Captured(*people[0], camera) if people else Captured(None, None, camera)
 
 
 def sample_keypoints(engine: CaptureEngine, sample: Sample, image: Array) -> Keypoints | None:

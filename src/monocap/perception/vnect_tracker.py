@@ -27,7 +27,7 @@ _BELIEVED = 0.22  # mean height of the peaks of `_LIMBS` from which a look is of
 _SHARE = 0.4  # of `_LIMBS` that must be seen
 _LOST_EVERY, _NOBODY_EVERY, _FULL_EVERY = 2, 2, 8  # frames from look to look of the detector
 _EXPECTED = 150  # frames in which somebody lost is looked for
-_JUMP = 1.2  # of the square's side, how far a lost person is expected at most, and as far again per second
+_JUMP = 1.2  # of the square's side, how far a lost person is expected at most, and as far again per 30 frames
 _SAME = 0.12  # of a person's extent: joints nearer than this on the mean are one person's
 _UNSEEN = 2  # detector's regular looks without anybody there, after which a doubtful person is none
 _SURE = 0.5  # mean peak from which a person is believed although the detector sees nobody
@@ -66,7 +66,7 @@ class VNectTracker:
         self._next, self._since_look, self._since_full = 0, detect_every, _FULL_EVERY
         self._thumbnail: Array | None = None
 
-    def step(self, image: Array, camera: Camera, fps: float = 30.0) -> dict[int, Look]:
+    def step(self, image: Array, camera: Camera) -> dict[int, Look]:
         """Looks by id at everybody seen in the next frame (H,W,3) uint8 RGB."""
         small = thumbnail(image)
         cut = self._thumbnail is not None and is_cut(self._thumbnail, small)
@@ -78,7 +78,7 @@ class VNectTracker:
         looks = self._one_each(looks)
         self.people = [self._went_on(person, looks.get(person.id), camera) for person in self.people]
         if self._due(cut):
-            looks |= self._find(image, camera, looks, fps)
+            looks |= self._find(image, camera, looks)
         self.people = [person for person in self.people if person.lost <= _EXPECTED]
         return looks
 
@@ -106,7 +106,7 @@ class VNectTracker:
                 kept[identity] = looks[identity]
         return kept
 
-    def _find(self, image: Array, camera: Camera, looks: dict[int, Look], fps: float) -> dict[int, Look]:
+    def _find(self, image: Array, camera: Camera, looks: dict[int, Look]) -> dict[int, Look]:
         """Looks at those whom the detector sees and who were lost, or are new."""
         everybody_lost = not looks
         full = everybody_lost and self._since_full >= _FULL_EVERY
@@ -124,7 +124,7 @@ class VNectTracker:
         shown = people.prominence(found.boxes, found.scores, camera.width, camera.height)
         for row in sorted((row for row in range(len(found.boxes)) if row not in owner), key=lambda row: -shown[row]):
             colours = appearance.describe(image, found.keypoints[row])
-            person = self._who(found.boxes[row], colours, new, fps)
+            person = self._who(found.boxes[row], colours, new)
             if person is None and len([p for p in self.people if not p.lost]) >= self._limit:
                 continue
             look = first_look(self.network, image, camera, found.boxes[row], found.keypoints[row], self._turn)
@@ -160,7 +160,7 @@ class VNectTracker:
                     del looks[person.id]
                 self.people[i] = person
 
-    def _who(self, box: Array, colours: Array, taken: dict[int, Look], fps: float) -> Tracked | None:
+    def _who(self, box: Array, colours: Array, taken: dict[int, Look]) -> Tracked | None:
         """Who of those lost is in a box (4,), if anybody: near enough to where they were, and like them."""
         best, least = None, np.inf
         for person in self.people:
@@ -169,7 +169,7 @@ class VNectTracker:
             away = float(np.linalg.norm((box[:2] + box[2:]) / 2 - person.square.center)) / person.square.size
             like = appearance.similarity(person.looks, colours) if person.looks.any() else 0.5
             alone = self._limit == 1
-            if away > _JUMP * (1 + person.lost / fps) and like < _LIKE and not alone:
+            if away > _JUMP * (1 + person.lost / 30) and like < _LIKE and not alone:
                 continue
             if away - like < least:
                 best, least = person, away - like

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -40,7 +40,7 @@ class _Person:
 
 class VNectCapture:
     """Follows at most ``limit`` people. ``height`` m of everybody, if known; ``smooth``: of the filters, 0: none;
-    without ``follow`` each frame is fitted for itself."""
+    without ``follow`` each frame is fitted for itself; ``keep`` what `finish` needs, 6 kB per person and frame."""
 
     def __init__(
         self,
@@ -52,10 +52,12 @@ class VNectCapture:
         limit: int = 1,
         follow: bool = True,
         clock: StageClock | None = None,
+        keep: bool = True,
     ) -> None:
         filters = LiveSettings().slower(smooth) if smooth > 0 and follow else None
         self.options = LiveOptions(filters, follow=follow, height=height)
         self.network, self.detector, self.body, self.limit = network, detector, body, limit
+        self._keep = keep
         self.clock = clock or StageClock()
         network.stage = self._stage
         self._turn = getattr(network.crop, "name", "") in TURNED
@@ -99,20 +101,25 @@ class VNectCapture:
                 if person is None:
                     person = self._people[identity] = _Person(LivePerson(self.body, camera, self.options))
                 pose, again = person.live.step(look, frame.time)
-                person.poses = [*again[:-1]] if again else person.poses
-                person.frames.append(self._frame)
-                person.poses.append(pose)
                 poses[identity] = pose
+                if self._keep:
+                    person.poses = [*again[:-1]] if again else person.poses
+                    person.frames.append(self._frame)
+                    person.poses.append(pose)
         self._frame += 1
-        self._times.append(frame.time)
+        if self._keep:
+            self._times.append(frame.time)
+        else:
+            followed = {person.id for person in self.tracker.people}
+            self._people = {i: person for i, person in self._people.items() if i in followed}
         return poses
 
     def finish(self, camera: Camera) -> list[tuple[Track, BodyEstimate]]:
-        """Everybody who was followed, over all frames so far."""
+        """Everybody who was followed, over all frames so far; nobody where nothing was kept."""
         least = min(_BRIEF, self._frame)
         result = []
         for identity, person in self._people.items():
-            if len(person.frames) < least:
+            if len(person.frames) < max(least, 1):
                 continue
             if not person.live.calibrated and self._frame > 1:
                 person.poses = person.live.calibrate() or person.poses
@@ -168,7 +175,7 @@ class VNectCapture:
         return track, BodyEstimate(params, joints, valid, score, residual)
 
 
-def ahead(items: Iterable[T], count: int = _AHEAD) -> Iterator[T]:
+def ahead(items: Iterable[T], count: int = _AHEAD) -> Generator[T, None, None]:
     """The same items, made by a thread of its own, at most ``count`` before they are asked for; its errors are raised
     here."""
     waiting: queue.Queue[tuple[str, Any]] = queue.Queue(count)
