@@ -55,8 +55,8 @@ def test_another_file_is_refused() -> None:
 @pytest.mark.parametrize("name", list(HEADS))
 def test_heads_answer_with_rotations_and_a_camera_in_front(name) -> None:
     torch.manual_seed(0)
-    net, needs = light_regressor(name).eval(), HEADS[name].needs
-    maps = {key: torch.randn(3, CHANNELS[key], SIZES[key], SIZES[key]) for key in needs}
+    net = light_regressor(name).eval()
+    maps = {key: torch.randn(3, CHANNELS[key], SIZES[key], SIZES[key]) for key in net.needs}
     box = torch.tensor([[0.1, -0.2, 0.5], [0.0, 0.0, 0.1], [-0.4, 0.3, 1.5]])
     with torch.no_grad():
         stages = net.read(maps, box)

@@ -192,6 +192,7 @@ def add(app: SubcommandApp) -> None:
         held: Folder,
         out: Out = OUT,
         start: File = None,
+        upper_rate: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0,
         learning_rate: Rate = None,
         run: Running = Run(),
         machines: OnMachines = Machines(),
@@ -205,13 +206,15 @@ def add(app: SubcommandApp) -> None:
             held: another, of the test split, to validate on.
             out: folder for checkpoint, log and weights, made if absent.
             start: weights to go on from; those of the other kind give the encoder's upper half and the first estimate.
+            upper_rate: learning rate of the encoder's upper half, as a share of the head's; 0 leaves it as published,
+                and is many times as fast.
             learning_rate: at its highest.
         """
         from monocap.cli.train import run_head
         from monocap.train.tasks.heads import HeadOptions
 
         options = HeadOptions(
-            kind, features, held, out, start=start, learning_rate=learning_rate, **_run(run, machines)
+            kind, features, held, out, start, upper_rate, learning_rate=learning_rate, **_run(run, machines)
         )
         return run_head(options, json)
 

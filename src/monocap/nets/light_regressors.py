@@ -1,8 +1,8 @@
 """The networks that ship: a head on the light encoder, from one crop and where it was cut to a body in the camera.
 
-    crop ─ LightEncoder ─┬─ 16² ─ its upper half, learned further ─ 8², 4², 2² ─┬─ HmrHead: iterative regressor
-                         └─ 32² ────────────────────────────────────────────────┼─ SmplerLight: SMPLer's head
-    box (x, y, side) / f ───────────────────────────────────────────────────────┘
+    crop ─ LightEncoder ─┬─ 16² ─ its upper half, as it is or learned further ─ 8², 4², 2² ─┬─ HmrHead, iterative
+                         └─ 32² ────────────────────────────────────────────────────────────┼─ SmplerLight, SMPLer's
+    box (x, y, side) / f, landmarks read from 2² ───────────────────────────────────────────┘
 
 ``box`` (N,3): the square's centre from the principal point and its side, over the focal length, of a picture turned
 about the camera's axis by the crop's rotation. The camera that a head tells is full-frame, as CLIFF's (Li et al., ECCV
@@ -21,7 +21,16 @@ from torch import Tensor, nn
 
 from monocap.bodies import load_body
 from monocap.errors import InputError
-from monocap.nets.backbones.light import CHANNELS, SIDE, SIZES, LightEncoder, Upper, load_published
+from monocap.nets.backbones.light import (
+    CHANNELS,
+    LANDMARKS,
+    SIDE,
+    SIZES,
+    Landmarks,
+    LightEncoder,
+    Upper,
+    load_published,
+)
 from monocap.nets.iterative import BodyOutput, IterativeRegressor, MeanBody, mean_body
 from monocap.nets.network import Network, random_image
 from monocap.nets.smpler import LIGHT, SmplerConfig, SmplerHead, WeakJoints
@@ -29,35 +38,43 @@ from monocap.nets.smpler.looks import Looks
 
 JOINTS = 22
 DROPOUT = 0.1  # in the first estimate
-MAPS = tuple(CHANNELS)
+WITHHELD = 0.5  # of the crops in training
+UPPER = ("f8", "f4", "f2")  # made by the upper half
 
 
 class Head(Protocol):
-    """What stands on the encoder: one answer per stage, the last is the best. ``needs``: the maps it looks at that
-    training does not change."""
+    """What stands on the encoder: one answer per stage, the last is the best. ``looks``: the maps it looks at."""
 
-    needs: tuple[str, ...]
+    looks: tuple[str, ...]
 
     def __call__(self, maps: dict[str, Tensor], box: Tensor) -> list[BodyOutput]: ...
 
 
 class _Deep(nn.Module):
-    """The global feature: the coarsest map, from which the encoder's own landmarks are read, and a glance at 4²."""
+    """The global feature: the landmarks that the encoder's own network reads from the coarsest map, that map, and a
+    glance at 4².
 
-    length = CHANNELS["f2"] * SIZES["f2"] ** 2 + 256
+    The landmarks were learned from real people. In training, the rest is withheld from every second crop, so that the
+    head learns to go by them where a picture looks like none of the rendered ones.
+    """
+
+    length = LANDMARKS + CHANNELS["f2"] * SIZES["f2"] ** 2 + 256
 
     def __init__(self) -> None:
         super().__init__()
         self.beside = nn.Linear(CHANNELS["f4"] * SIZES["f4"] ** 2, 256)
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
-        return torch.cat([maps["f2"].flatten(1), torch.relu(self.beside(maps["f4"].flatten(1)))], dim=1)
+        rest = torch.cat([maps["f2"].flatten(1), torch.relu(self.beside(maps["f4"].flatten(1)))], dim=1)
+        if self.training:
+            rest = rest * (torch.rand(len(rest), 1, device=rest.device) > WITHHELD)
+        return torch.cat([maps["landmarks"], rest], dim=1)
 
 
 class HmrHead(nn.Module):
     """HMR's iterative regressor, with ReLU and three iterations, told of the box as CLIFF's is."""
 
-    needs = ("f16",)
+    looks = ("f4", "f2")
 
     def __init__(self, mean: MeanBody | None = None) -> None:
         super().__init__()
@@ -73,7 +90,7 @@ class HmrHead(nn.Module):
 class SmplerLight(nn.Module):
     """SMPLer's head on the maps of 32² (read near joints), 16², 8² and 4², its first estimate from the coarsest."""
 
-    needs = ("f32", "f16")
+    looks = ("f32", "f16", "f8", "f4", "f2")
 
     def __init__(self, mean: MeanBody | None = None) -> None:
         super().__init__()
@@ -106,13 +123,16 @@ class LightRegressor(Network):
 
     crop = "light"
     joints = JOINTS
+    as_published = False
+    """Whether the maps that are read come from the upper half as it stands: then they need not be made again."""
 
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
         self.encoder = LightEncoder()
         self.upper = Upper()
+        self.landmarks = Landmarks()
         self.head = head
-        for name, channels in CHANNELS.items():
+        for name, channels in (CHANNELS | {"landmarks": LANDMARKS}).items():
             self.register_buffer(f"middle_{name}", torch.zeros(channels))
             self.register_buffer(f"spread_{name}", torch.ones(channels))
 
@@ -126,7 +146,7 @@ class LightRegressor(Network):
         return {"crop": 0.5 + 0.2 * random_image(count, SIDE, SIDE), "box": box.clone()}
 
     def read(self, maps: dict[str, Tensor], box: Tensor) -> list[BodyOutput]:
-        """Every stage's answer to the encoder's own maps (those of ``head.needs`` are enough)."""
+        """Every stage's answer to the encoder's own maps (those of ``needs`` are enough)."""
         return self.head(self._given(maps), box)
 
     def attention(self, crop: Tensor, box: Tensor) -> tuple[list[BodyOutput], list[Looks]]:
@@ -144,17 +164,25 @@ class LightRegressor(Network):
         return {name: self._settled(name, value) for name, value in self._all(maps).items()}
 
     def _settled(self, name: str, value: Tensor) -> Tensor:
-        middle, spread = (getattr(self, f"{what}_{name}")[:, None, None] for what in ("middle", "spread"))
+        across = (slice(None), *(None,) * (value.ndim - 2))
+        middle, spread = (getattr(self, f"{what}_{name}")[across] for what in ("middle", "spread"))
         return (value - middle) / spread
 
     def _all(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        kept: dict[str, Tensor] = {name: maps[name] for name in self.head.needs}  # type: ignore[union-attr]
-        _, f8, f4, f2 = self.upper(maps["f16"])
-        return kept | {"f8": f8, "f4": f4, "f2": f2}
+        if not self.as_published:
+            _, f8, f4, f2 = self.upper(maps["f16"])
+            maps = maps | {"f8": f8, "f4": f4, "f2": f2}
+        seen: dict[str, Tensor] = {name: maps[name] for name in self.head.looks}  # type: ignore[union-attr]
+        return seen | {"landmarks": self.landmarks(maps["f2"])}
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The encoder's maps that `read` takes."""
+        return maps_needed(self.head.looks, not self.as_published)  # type: ignore[union-attr, arg-type]
 
     def load_encoder(self, path: str | os.PathLike[str]) -> None:
-        """Encoder and upper half as published, from the shipped ``blazepose_lite.onnx``."""
-        load_published(self.encoder, path)
+        """Encoder, upper half and landmarks as published, from the shipped ``blazepose_lite.onnx``."""
+        load_published(self.encoder, path, self.landmarks)
         self.upper.load_state_dict(self.encoder.upper.state_dict())
 
     def begin_with(self, state: Mapping[str, Tensor]) -> None:
@@ -174,12 +202,20 @@ class LightRegressor(Network):
     def settle(self, maps: dict[str, Tensor]) -> None:
         """Take means and deviations of channels from maps (N,C,h,w) of many pictures."""
         for name, value in self._all(maps).items():
-            getattr(self, f"middle_{name}").copy_(value.float().mean((0, 2, 3)))
-            spread = value.float().std((0, 2, 3)).clamp(min=1e-2)
+            over = (0, *range(2, value.ndim))
+            getattr(self, f"middle_{name}").copy_(value.float().mean(over))
+            spread = value.float().std(over).clamp(min=1e-2)
             getattr(self, f"spread_{name}").copy_(spread)
 
 
 HEADS = {"hmr-light": HmrHead, "smpler-light": SmplerLight}
+
+
+def maps_needed(looks: tuple[str, ...], learns: bool) -> tuple[str, ...]:
+    """Of the encoder's maps: those that are looked at, or, where the upper half ``learns``, what it is made from."""
+    return tuple(
+        name for name in CHANNELS if (name in looks and not (learns and name in UPPER)) or (learns and name == "f16")
+    )
 
 
 def light_regressor(name: str, mean: MeanBody | None = None) -> LightRegressor:

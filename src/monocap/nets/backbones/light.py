@@ -23,6 +23,8 @@ from monocap.errors import InputError
 CHANNELS = {"f32": 32, "f16": 56, "f8": 192, "f4": 192, "f2": 192}
 SIZES = {"f32": 32, "f16": 16, "f8": 8, "f4": 4, "f2": 2}
 SIDE = 256
+_PLACES, _WORLD = 39, 39  # landmarks with 5 numbers each in the crop, and in space
+LANDMARKS = 5 * _PLACES + 3 * _WORLD
 
 
 class _Wise(nn.Module):
@@ -133,12 +135,30 @@ class LightEncoder(nn.Module):
         return (module for module in self.modules() if isinstance(module, nn.Conv2d))
 
 
+class Landmarks(nn.Module):
+    """f2 (N,192,2,2) → (N,312): where the published network's 39 landmarks lie in the crop, −1…1 with depth in the same
+    unit, how visible and present they are, 0…1, and their places in space in half metres. One linear map, as published.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = nn.Conv2d(CHANNELS["f2"], 5 * _PLACES, 2)
+        self.world = nn.Conv2d(CHANNELS["f2"], 3 * _WORLD, 2)
+
+    def forward(self, f2: Tensor) -> Tensor:
+        told = self.places(f2).flatten(1).unflatten(1, (_PLACES, 5))
+        where = (told[..., :3] - told.new_tensor([SIDE / 2, SIDE / 2, 0.0])) * (2 / SIDE)
+        return torch.cat([where.flatten(1), told[..., 3:].sigmoid().flatten(1), 2 * self.world(f2).flatten(1)], dim=1)
+
+
 def _twice(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def load_published(encoder: LightEncoder, path: str | os.PathLike[str]) -> LightEncoder:
-    """Fill ``encoder`` from the shipped landmark network (``blazepose_lite.onnx``).
+def load_published(
+    encoder: LightEncoder, path: str | os.PathLike[str], landmarks: Landmarks | None = None
+) -> LightEncoder:
+    """Fill ``encoder``, and ``landmarks`` if given, from the shipped landmark network (``blazepose_lite.onnx``).
 
     Raises InputError for a file whose trunk is another one. Needs the package onnx.
     """
@@ -167,6 +187,14 @@ def load_published(encoder: LightEncoder, path: str | os.PathLike[str]) -> Light
             conv.weight.copy_(found)
             assert conv.bias is not None
             conv.bias.copy_(weight(node.input[2]))
+        if landmarks is not None:
+            for conv, name in ((landmarks.places, "landmarks"), (landmarks.world, "world_landmarks")):
+                node = made[name]
+                while node.op_type != "Conv":
+                    node = made[node.input[0]]
+                assert conv.bias is not None
+                conv.weight.copy_(weight(node.input[1]))
+                conv.bias.copy_(weight(node.input[2]))
     return encoder
 
 

@@ -18,7 +18,7 @@ from monocap.errors import InputError
 from monocap.geometry.rotations import axis_angle_to_matrix
 from monocap.metrics.joints import pa_mpjpe
 from monocap.nets.iterative import BodyOutput
-from monocap.nets.light_regressors import HEADS, LightRegressor, in_crop, light_regressor, pelvis
+from monocap.nets.light_regressors import HEADS, LightRegressor, in_crop, light_regressor, maps_needed, pelvis
 from monocap.pipeline.outputs import versions
 from monocap.train.body_points import BODY_JOINTS, BodyPoints
 from monocap.train.engine import Progress, Trained, TrainSettings, train
@@ -33,7 +33,6 @@ SETTINGS = TrainSettings(
 )
 FEWEST = 7  # of the 22 joints within the crop: who shows less teaches only how people stand on average
 HELD_OUT = 1500
-UPPER_RATE = 0.1  # of the learning rate
 EARLIER = 0.3  # weight of every stage but the last: the published networks supervise the last alone
 WEIGHTS = {"joints": 5.0, "skin": 5.0, "points": 1.0, "rotations": 1.0, "betas": 0.05, "cam": 0.3}
 
@@ -41,13 +40,15 @@ WEIGHTS = {"joints": 5.0, "skin": 5.0, "points": 1.0, "rotations": 1.0, "betas":
 @dataclass(frozen=True)
 class HeadOptions:
     """``features``: folder that `monocap train features` wrote; ``held``: another, of people held out; ``start``:
-    weights to go on from, of the other kind too (then its upper half and first estimate are taken)."""
+    weights to go on from, of the other kind too (then its upper half and first estimate are taken); ``upper_rate`` of
+    the learning rate for the encoder's upper half, 0 to leave it as published, which is eight times as fast."""
 
     kind: str
     features: Path
     held: Path
     out: Path
     start: Path | None = None
+    upper_rate: float = 0.0
     steps: int | None = None
     batch: int | None = None
     learning_rate: float | None = None
@@ -93,7 +94,8 @@ class People:
             name: torch.from_numpy(np.stack([parts[c][i] for c, i in zip(chunk, at, strict=True)])).to(device).float()
             for name, parts in self._maps.items()
         }
-        maps["f16"] = maps["f16"].contiguous(memory_format=torch.channels_last)
+        if "f16" in maps:
+            maps["f16"] = maps["f16"].contiguous(memory_format=torch.channels_last)
         return maps
 
     def take(self, rows: Array, device: torch.device | str = "cpu") -> Batch:
@@ -110,10 +112,14 @@ class HeadTask:
     unit = "crops"
     methods = ("read",)
 
-    def __init__(self, kind: str, people: People, held: People, batch: int) -> None:
+    def __init__(self, kind: str, people: People, held: People, batch: int, upper_rate: float) -> None:
         self.module = light_regressor(kind)
         self.module.load_encoder(locate("blazepose_lite"))
         self.module.encoder.requires_grad_(False)
+        self.module.landmarks.requires_grad_(False)
+        self.module.upper.requires_grad_(upper_rate > 0)
+        self.module.as_published = upper_rate == 0
+        self._upper_rate = upper_rate
         # Depthwise convolutions take half the time on a processor.
         self.module.upper.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._people, self._held, self._batch = people, held, batch
@@ -124,7 +130,7 @@ class HeadTask:
 
     def groups(self) -> list[Group]:
         """The upper half has learned from real people: it follows slowly."""
-        return [Group("upper.", UPPER_RATE)]
+        return [Group("upper.", self._upper_rate)] if self._upper_rate else []
 
     def batch(self, generator: torch.Generator, device: torch.device) -> Batch:
         drawn = torch.randint(len(self._people.rows), (self._batch,), generator=generator).numpy()
@@ -198,15 +204,16 @@ def train_head(options: HeadOptions, progress: Progress | None = None) -> tuple[
         raise InputError(f"cannot train head {options.kind!r}; expected {' or '.join(HEADS)}")
     settings = chosen(SETTINGS, options)
     torch.manual_seed(options.seed)
-    needs = HEADS[options.kind].needs
+    needs = maps_needed(HEADS[options.kind].looks, options.upper_rate > 0)
     people, held = People(options.features, needs), People(options.held, needs)
-    task = HeadTask(options.kind, people, held, settings.share)
+    task = HeadTask(options.kind, people, held, settings.share, options.upper_rate)
     if options.start is not None:
         _begin(task.module, options.start, options.kind)
     done = train(task, settings, options.out, options.resume, progress)
     if settings.overfit is not None:
         return options.out / OVERFIT_LOG, done
     words = ["monocap", "train", "head", options.kind, "--features", options.features.name, "--held", options.held.name]
+    words += ["--upper-rate", str(options.upper_rate)] if options.upper_rate else []
     words += ["--steps", str(settings.steps), "--batch", str(settings.batch), "--seed", str(settings.seed)]
     recipe: dict[str, Any] = {
         "command": shlex.join(words),
