@@ -21,7 +21,9 @@ from monocap.nets.hmr import Hmr, Spin  # noqa: E402
 from monocap.nets.iterative import IterativeRegressor, MeanBody, mean_body, whole_rotations  # noqa: E402
 from monocap.nets.network import Network  # noqa: E402
 from monocap.nets.pose_discriminator import PoseDiscriminator  # noqa: E402
+from monocap.nets.pose_tokenizer import build_tokenizer  # noqa: E402
 from monocap.nets.vibe import MotionDiscriminator, Vibe  # noqa: E402
+from monocap.nets.vposer import build_vposer  # noqa: E402
 
 Shared = Callable[[str], Path]
 Shapes = dict[str, tuple[int, ...]]
@@ -174,6 +176,17 @@ def test_mixed_precision_keeps_rotations_whole(layout: str, kind: Any) -> None:
         assert rotmats.dtype == torch.float32
         torch.testing.assert_close(rotmats @ rotmats.mT, torch.eye(3).expand_as(rotmats), atol=1e-5, rtol=0)
     assert mixed.betas.dtype == mixed.cam.dtype == torch.float32
+
+
+def test_priors_rotations_are_whole_in_mixed_precision() -> None:
+    torch.manual_seed(4)
+    vposer, tokenizer = build_vposer("vposer-v2"), build_tokenizer(width=16, code_dim=8, codes=32)
+    with torch.autocast("cpu", torch.bfloat16):
+        told = vposer.decode_rotations(torch.randn(3, 32))
+        spoken = tokenizer.rotations(torch.randn(3, tokenizer.sizes.tokens, 8))
+    for rotmats in (told, spoken):
+        assert rotmats.dtype == torch.float32
+        torch.testing.assert_close(rotmats @ rotmats.mT, torch.eye(3).expand_as(rotmats), atol=1e-5, rtol=0)
 
 
 def test_mean_body_stands_upright_before_the_camera() -> None:

@@ -25,8 +25,8 @@ from monocap.geometry.rotations import (
     axis_angle_to_matrix,
     matrix_to_axis_angle,
     matrix_to_rotation_6d,
-    rotation_6d_to_matrix,
 )
+from monocap.nets.iterative import whole_rotations
 
 JOINTS = 21
 ARCH = "pose-tokenizer"
@@ -211,7 +211,7 @@ class PoseTokenizer(nn.Module):
 
     def rotations(self, latents: Tensor) -> Tensor:
         """Rotations (N,21,3,3) of latents or codes (N,tokens,code_dim)."""
-        return rotation_6d_to_matrix(self.rotation_6d(latents), LAYOUT)
+        return whole_rotations(self.rotation_6d(latents).flatten(1), LAYOUT)
 
     def rotation_6d(self, latents: Tensor) -> Tensor:
         """The decoder's own output (N,21,6); TokenHMR adds its mean pose to it."""

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from monocap.errors import InputError
-from monocap.geometry.rotations import matrix_to_axis_angle, project_to_so3, rotation_6d_to_matrix
+from monocap.geometry.rotations import matrix_to_axis_angle, project_to_so3
+from monocap.nets.iterative import whole_rotations
 
 JOINTS = 21
 LATENT = 32
@@ -66,7 +67,7 @@ class VPoser(nn.Module):
         numbers = self._numbers(latent)
         if self.output == "matrix":
             return numbers.reshape(-1, JOINTS, 3, 3)
-        return rotation_6d_to_matrix(numbers.reshape(-1, JOINTS, 6), "interleaved_columns")
+        return whole_rotations(numbers, "interleaved_columns")
 
     def decode(self, latent: Tensor) -> Tensor:
         """``body_pose`` (N,63) of codes (N,32)."""
