@@ -30,6 +30,8 @@ _OFTEN, _RETRY = 6, 3  # a face that was not found is looked for again in so man
 _UNSURE = 0.3  # confidence of the body's nose below which none is looked for
 _SMALLEST = 12.0  # px, side of a head that shows a face
 _RIGHT_EYE, _LEFT_EYE = 33, 263  # outer corners
+_TURNED = (0.45, 0.75)  # rad: from where on, and from where on altogether, the far eye's lids follow the near eye's
+_BLINKS = tuple(ARKIT.index(f"eyeBlink{side}") for side in ("Left", "Right"))
 # iBUG's 51 inner points (brows, nose, eyes, lips; the person's right side first) among MediaPipe's.
 IBUG51 = (
     *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
@@ -83,8 +85,23 @@ class FaceNetwork:
         if shapes:
             chosen = mesh[list(_SHAPE_POINTS), :2].astype(np.float32)[None]
             weights[: len(ARKIT) - 1] = np.asarray(self._shapes.run(None, {"landmarks": chosen})[0])[1:]
+            weights = linked_lids(weights, mesh)
         points = np.column_stack([mesh[[*IBUG51, *IRISES], :2], np.full(FACE_POINTS, score)])
         return FaceResult(mesh, points.astype(np.float32), weights, score, region_of(mesh))
+
+
+def linked_lids(shapes: Array, mesh: Array) -> Array:
+    """``shapes`` (52,) in which the eye that a turned head, of ``mesh`` (478,3) px, hardly shows shuts as the near one.
+
+    Its lids are some pixels on the outline, and the network takes them for open ones. People blink with both.
+    """
+    across = np.asarray(mesh, float)[_LEFT_EYE] - np.asarray(mesh, float)[_RIGHT_EYE]
+    yaw = float(np.arctan2(across[2], np.linalg.norm(across[:2])))
+    far, near = _BLINKS if yaw > 0 else _BLINKS[::-1]
+    share = np.clip((abs(yaw) - _TURNED[0]) / (_TURNED[1] - _TURNED[0]), 0.0, 1.0)
+    out = np.array(shapes)
+    out[far] += share * max(0.0, float(out[near] - out[far]))
+    return out
 
 
 def region_of(mesh: Array) -> Roi:
