@@ -9,7 +9,7 @@ import pytest
 
 from monocap.errors import InputError
 from monocap.perception import BlazePose, PeopleDetector, find_people_keypoints
-from monocap.perception.face import FaceFollower, FaceNetwork
+from monocap.perception.face import FaceFollower, FaceNetwork, linked_lids
 from monocap.perception.hands import HandFollower, HandNetwork, HandResult, aim, region_of
 from monocap.perception.parts import PartsFinder, bridged, no_parts
 from monocap.perception.roi import Roi
@@ -87,7 +87,7 @@ class Scripted:
     def __init__(self, *answers: tuple[float, float, tuple[float, float]]) -> None:
         self.answers, self.regions = list(answers), []
 
-    def estimate(self, image_rgb: np.ndarray, roi: Roi) -> HandResult:
+    def estimate(self, image_rgb: np.ndarray, roi: Roi, mirrored: bool = False) -> HandResult:
         score, right, root = self.answers[min(len(self.regions), len(self.answers) - 1)]
         self.regions.append(roi)
         points = np.zeros((21, 6), np.float32)
@@ -110,13 +110,12 @@ BLANK = np.zeros((400, 400, 3), np.uint8)
 
 def test_a_hand_taken_for_the_other_one_is_looked_at_again_and_then_seen_from_behind() -> None:
     agreed = Scripted((0.9, 0.9, (200, 200)))
-    follower = HandFollower(agreed)  # type: ignore[arg-type]
-    found = follower.step(BLANK, raised_right_hand())[1]
-    assert len(agreed.regions) == 2
+    found = HandFollower(agreed).step(BLANK, raised_right_hand())[1]  # type: ignore[arg-type]
+    assert len(agreed.regions) == 5, "two looks, one in the mirror, two at a tilt"
     assert found[-1, 5] > 0
     doubted = Scripted((0.9, 0.1, (200, 200)), (0.9, 0.1, (200, 200)), (0.8, 0.9, (200, 200)))
     found = HandFollower(doubted).step(BLANK, raised_right_hand())[1]  # type: ignore[arg-type]
-    assert len(doubted.regions) == 3
+    assert len(doubted.regions) == 6
     assert doubted.regions[2].size < doubted.regions[1].size
     assert found[0, 2] == pytest.approx(0.8), "the look that agrees is believed"
     assert found[-1, 5] > 0
@@ -127,6 +126,51 @@ def test_a_hand_taken_for_the_other_one_is_looked_at_again_and_then_seen_from_be
     looks = len(stubborn.regions)
     follower.step(BLANK, raised_right_hand())
     assert len(stubborn.regions) == looks + 1, "more looks are in vain"
+
+
+def test_only_fast_hands_are_looked_at_in_every_frame() -> None:
+    for way, hasty in ((2.0, ()), (40.0, ("right",))):
+        hand = Scripted((0.9, 0.9, (200, 200)))
+        follower, body = HandFollower(hand), raised_right_hand()  # type: ignore[arg-type]
+        for t in range(2):
+            body[:, 0] += way * t
+            hand.answers = [(0.9, 0.9, (200 + way * t, 200))]
+            assert follower.step(BLANK, body)[1].any()
+        assert follower.hasty(body) == hasty
+        follower.restore(follower.state())
+        assert follower.hasty(body) == hasty, "the pace is in the state"
+    hand = Scripted((0.9, 0.9, (200, 200)))
+    follower, body = HandFollower(hand), raised_right_hand()  # type: ignore[arg-type]
+    follower.step(BLANK, body)
+    assert not follower.step(BLANK, body, ()).any(), "nobody looked"
+    assert follower.hasty(body) == ()
+    body[BODY.index("right_wrist"), 0] += 20
+    assert follower.hasty(body) == (), "20 px in two frames are no haste"
+    body[BODY.index("right_wrist"), 0] += 90
+    assert follower.hasty(body) == ("right",), "a wrist that sets off is"
+
+
+def test_looks_that_see_the_same_are_averaged_and_others_are_not() -> None:
+    """Two looks at first, one in a mirror, two at a tilt, of which the last sees something else."""
+    hand = Scripted(*((0.9, 0.9, (x, 200)) for x in (200, 200, 204, 206, 280)))
+    found = HandFollower(hand).step(BLANK, raised_right_hand())[1]  # type: ignore[arg-type]
+    assert found[0, 0] == pytest.approx((2 * 202 + 206) / 3)
+    brief = Scripted((0.9, 0.9, (200, 200)))
+    HandFollower(brief, brief=True).step(BLANK, raised_right_hand())  # type: ignore[arg-type]
+    assert len(brief.regions) == 1
+
+
+def test_what_is_seen_in_a_mirror_is_turned_back(picture: Pictures, detector: PeopleDetector, lite: BlazePose) -> None:
+    image = picture("yoga.jpg")
+    network, body = HandNetwork(1), person(image, detector, lite).points2d
+    aimed = aim(body, "right")
+    assert aimed is not None
+    straight = network.estimate(image, network.estimate(image, aimed.roi).next_roi)
+    mirrored = network.estimate(image, straight.next_roi, mirrored=True)
+    size = np.ptp(straight.points[:, :2], axis=0).max()
+    assert np.linalg.norm((straight.points - mirrored.points)[:, :2], axis=1).mean() < 0.06 * size
+    assert np.linalg.norm((straight.points - mirrored.points)[:, 3:], axis=1).mean() < 0.02
+    assert abs(straight.right - mirrored.right) < 0.4
 
 
 def test_a_hand_on_the_other_wrist_is_not_this_ones() -> None:
@@ -204,6 +248,24 @@ def test_a_face_that_is_away_is_looked_for_less_often_and_found_again(
     resumed.restore(follower.state())
     assert resumed.step(image, body)[0].any(), "the twelfth frame is one in which it is looked for"
     assert not resumed.state()[5]
+
+
+def test_the_far_eye_of_a_turned_head_shuts_with_the_near_one() -> None:
+    left, right = ARKIT.index("eyeBlinkLeft"), ARKIT.index("eyeBlinkRight")
+    shapes = np.zeros(52, np.float32)
+    shapes[left], shapes[right], shapes[ARKIT.index("jawOpen")] = 0.1, 0.7, 0.4
+
+    def head(yaw: float) -> np.ndarray:
+        """A mesh whose right eye, at the picture's left, is nearer for a positive turn."""
+        mesh = np.zeros((478, 3))
+        mesh[263] = 50 * np.cos(yaw), 0, 50 * np.sin(yaw)
+        return mesh
+
+    for yaw, expected in ((0.0, 0.1), (0.4, 0.1), (0.6, 0.4), (0.9, 0.7), (-0.9, 0.1)):
+        linked = linked_lids(shapes, head(yaw))
+        assert linked[left] == pytest.approx(expected), yaw
+        assert linked[right] == pytest.approx(0.7), "the near eye is what it is, and a far one that is shut stays shut"
+        assert linked[ARKIT.index("jawOpen")] == pytest.approx(0.4)
 
 
 def test_nothing_in_an_empty_picture(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import pytest
 
 from monocap.media import open_media
+from monocap.media.pictures import read_picture
+from monocap.media.writers import VideoWriter
 from monocap.pipeline.cast import cast_of
-from monocap.pipeline.engine import CaptureEngine
+from monocap.pipeline.engine import CaptureEngine, looks_every
 from monocap.pipeline.settings import CaptureSettings
 from monocap.pipeline.sightings import Sightings
 from monocap.types import ARKIT, Keypoints, Motion, Parts
@@ -42,6 +46,52 @@ def test_a_photo_with_hands_and_a_laughing_face(shared: Callable[[str], Path], t
     twice = motion.resized(2 * width, 2 * height)
     assert twice.face_keypoints2d is not None
     np.testing.assert_allclose(twice.face_keypoints2d[..., :2], 2 * motion.face_keypoints2d[..., :2] + 0.5)
+
+
+@pytest.mark.parametrize("preset", ["fast", "balanced"])
+def test_a_video_whose_hands_and_face_are_looked_at_by_turns(
+    shared: Callable[[str], Path], tmp_path: Path, preset: Literal["fast", "balanced"]
+) -> None:
+    """A photo that drifts past a still camera: hands and face are there in every frame, and go with it."""
+    image, way, frames = read_picture(shared("media/yoga.jpg")).image, 3, 8
+    with VideoWriter(tmp_path / "drift.mp4", 30.0, (880, 640)) as writer:
+        for t in range(frames):
+            writer.write(np.ascontiguousarray(image[:, way * t : way * t + 880]))
+    engine = CaptureEngine(CaptureSettings(preset=preset, people="largest", hands=True, face=True))
+    assert engine.parts is not None
+    looked = {"hands": 0, "face": 0}
+    step = engine.parts.step
+
+    def counted(picture: np.ndarray, seen: Mapping[int, Keypoints]) -> dict[int, Parts]:
+        found = step(picture, seen)
+        for one in found.values():
+            looked["hands"] += int(one.hands.any())
+            looked["face"] += int(one.face.any())
+        return found
+
+    engine.parts.step = counted
+    motion = engine.capture(open_media(tmp_path / "drift.mp4"))
+    assert motion.valid.all()
+    assert looked["hands"] <= frames // 2 + 1, "every second frame, and the first"
+    assert looked["face"] <= frames // 2 + 1
+    assert motion.hand_keypoints2d is not None
+    assert motion.face_keypoints2d is not None
+    assert motion.arkit is not None
+    between = slice(0, frames - 1)  # the last look at hands is in the last frame but one
+    for points in (motion.hand_keypoints2d[0, between], motion.face_keypoints2d[0, between]):
+        assert (points[..., 2] > 0.3).all()
+        size = np.ptp(points[..., :2], axis=-2).max()
+        moved = np.diff(points[..., :2], axis=0).mean(axis=-2)
+        assert np.abs(moved - [-way, 0]).max() < 0.06 * size
+    assert motion.arkit[0, between, ARKIT.index("mouthSmileLeft")].min() > 0.5
+    for name in ("left_hand_pose", "right_hand_pose", "jaw_pose"):
+        steps = np.abs(np.diff(getattr(motion, name)[0], axis=0))
+        assert steps.max() < 0.15, "nothing jumps from look to look"
+
+
+def test_looks_by_turns_keep_the_rate_of_looks() -> None:
+    assert [looks_every("balanced", fps) for fps in (10, 15, 24, 30, 60, 240)] == [1, 1, 2, 2, 4, 4]
+    assert looks_every("accurate", 60) == 1
 
 
 def test_sightings_keep_parts_through_a_checkpoint() -> None:

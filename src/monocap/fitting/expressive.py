@@ -43,10 +43,12 @@ def express(
     hands: bool = True,
     face: bool = True,
     smooth: float = 1.0,
+    every: int = 1,
 ) -> BodyEstimate:
     """``estimate`` (T frames at ``times`` s) with ``hands`` and ``face`` of ``parts``, as far as the body has them.
 
-    Hands that were never seen are relaxed. ``smooth`` 1 = default, 0 = every frame alone.
+    Hands that were never seen are relaxed. ``smooth`` 1 = default, 0 = every frame alone. Parts that were looked at in
+    every ``every``-th frame only lie between their looks in the others.
     """
     params, times = estimate.params, np.asarray(times, np.float64)
     betas = np.asarray(params.betas, np.float64)
@@ -58,7 +60,7 @@ def express(
             points = parts.hands[:, k]
             wrist = _JOINTS.index(f"{side}_wrist")
             elbow = world[:, int(body.parents[wrist])]
-            fit = fit_hand(body, betas, side, points, joints[:, wrist], camera, times, smooth, elbow)
+            fit = fit_hand(body, betas, side, points, joints[:, wrist], camera, times, smooth, elbow, every)
             there, nearest = presence(fit.seen, times)
             rest = finger_prior(side, relaxed(body, side)).mean
             changed[f"{side}_hand_pose"] = rest + there[:, None] * (fit.pose[nearest] - rest)
@@ -68,7 +70,7 @@ def express(
     if face and "jaw" in body.joint_names and body.landmarks is not None:
         world, joints = _posed(body, params, pose)
         head = _JOINTS.index("head")
-        fit = fit_face(body, betas, parts.face, parts.shapes, joints[:, head], world[:, head], camera)
+        fit = fit_face(body, betas, parts.face, parts.shapes, joints[:, head], world[:, head], camera, every)
         there, nearest = presence(fit.seen, times)
         for name, values in (
             *(("jaw_pose", fit.jaw), ("left_eye_pose", fit.left_eye), ("right_eye_pose", fit.right_eye)),

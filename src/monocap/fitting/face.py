@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from monocap import skeletons
 from monocap.bodies import BodyModel
 from monocap.bodies.arkit import arkit_shapes
-from monocap.fitting.parts import Part, baked
+from monocap.fitting.parts import Looks, Part, baked
 from monocap.fitting.smplifyx.points import PointModel
 from monocap.fitting.smplifyx.solver import energy_of, minimise, step_bound
 from monocap.fitting.smplifyx.state import At
@@ -41,7 +41,8 @@ _OPEN, _GAZE = 0.31, 0.25  # rad per unit weight on bodies without ARKit's shape
 @dataclass(frozen=True)
 class FaceFit:
     """``turn`` (T,3,3) of the head in the camera's frame; ``jaw``, ``left_eye``, ``right_eye`` (T,3) rad;
-    ``expression`` (T,E); ``seen`` (T,) bool: elsewhere all but the turn, which means nothing, are zero."""
+    ``expression`` (T,E); ``seen`` (T,) bool, or known from looks before and after: elsewhere all but the turn, which
+    means nothing, are zero."""
 
     turn: Array
     jaw: Array
@@ -59,9 +60,17 @@ def face_part(body: BodyModel, points: Sequence[str] = POINTS) -> Part:
 
 
 def fit_face(
-    body: BodyModel, betas: Array, points: Array, shapes: Array, head: Array, turn: Array, camera: Camera
+    body: BodyModel,
+    betas: Array,
+    points: Array,
+    shapes: Array,
+    head: Array,
+    turn: Array,
+    camera: Camera,
+    every: int = 1,
 ) -> FaceFit:
-    """The face over T frames, each alone, of a body with ``betas``.
+    """The face over T frames, each alone, of a body with ``betas``; where every ``every``-th was looked at, those
+    between lie between them.
 
     ``points`` (T,53,3) and ``shapes`` (T,52) as in `types.Parts`; ``head`` (T,3) m and ``turn`` (T,3,3) are the
     body's own, camera frame.
@@ -86,7 +95,9 @@ def fit_face(
         turn[seen] = state.root
         for name in out:
             out[name][seen] = state.values[:, part.layout[name]]
-    return FaceFit(turn, out["jaw_pose"], out["left_eye_pose"], out["right_eye_pose"], out["expression"], seen)
+    looks = Looks.of(seen, every)
+    turn, out = looks.turned(turn), {name: looks.between(values) for name, values in out.items()}
+    return FaceFit(turn, out["jaw_pose"], out["left_eye_pose"], out["right_eye_pose"], out["expression"], looks.there)
 
 
 def parameters(body: BodyModel, shapes: Array) -> dict[str, Array]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monocap.bodies import BodyModel
 from monocap.fitting.part_landmarks import offset_of
@@ -19,7 +20,40 @@ from monocap.fitting.smplifyx.points import Carriers, PointModel, Tree
 from monocap.fitting.smplifyx.state import At, Layout, Model
 from monocap.fitting.smplifyx.terms import Index
 from monocap.fitting.terms import Rows
+from monocap.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from monocap.types import Array
+
+
+@dataclass(frozen=True)
+class Looks:
+    """T frames between looks: each lies at ``share`` (T,) of the way from frame ``before`` (T,) to ``after`` (T,), in
+    which the part was seen; ``there`` (T,) where it was, or where both are near enough to tell."""
+
+    there: NDArray[np.bool_]
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+    share: Array
+
+    @classmethod
+    def of(cls, seen: NDArray[np.bool_], every: int) -> Looks:
+        """Of frames ``seen`` (T,) when every ``every``-th was looked at."""
+        number = np.arange(len(seen))
+        before = np.maximum.accumulate(np.where(seen, number, -1))
+        after = np.minimum.accumulate(np.where(seen, number, len(seen))[::-1])[::-1]
+        there = (before >= 0) & (after < len(seen)) & (after - before <= every)
+        before, after = np.where(there, before, number), np.where(there, after, number)
+        return cls(there, before, after, (number - before) / np.maximum(after - before, 1))
+
+    def between(self, values: Array) -> Array:
+        """(T,n) on the straight line between looks."""
+        share = self.share[:, None]
+        return (1 - share) * values[self.before] + share * values[self.after]
+
+    def turned(self, turns: Array) -> Array:
+        """(T,3,3) on the shortest way between looks."""
+        first = turns[self.before]
+        way = matrix_to_axis_angle(np.swapaxes(first, 1, 2) @ turns[self.after])
+        return first @ axis_angle_to_matrix(way * self.share[:, None])
 
 
 def baked(body: BodyModel, betas: Array) -> BodyModel:

@@ -9,6 +9,7 @@ the other hand: a closer look follows, and what still contradicts is taken for t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,7 @@ Array = NDArray[Any]
 
 INPUT = 224  # pixels
 _BODY = get("blazepose33")
+SIDES = ("left", "right")
 _WRIST, _INDEX, _MIDDLE, _RING = 0, 5, 9, 13  # the root, and knuckles
 _PALM = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)  # MediaPipe's region is drawn around these
 _MARGIN, _AHEAD = 2.0, 0.1  # its side over theirs, and how far it is moved to the fingertips
@@ -36,12 +38,15 @@ _OWN = 0.5  # handedness from which the network agrees with the wrist
 _NEAR = 0.5  # of that distance: a root nearer to the body's wrist needs no second opinion
 _CLOSER = 0.8  # side of the region of a second opinion over that of the first
 _FAR = 1.3  # of that distance: a root farther from the body's wrist is somebody else's hand
+_APART = 0.6  # of it: a look whose points are farther from another's saw something else
+_TILTED = 0.9, 0.3  # side of the region of looks at a tilt, over the usual one, and rad
 _SAME = 0.6  # of it: two hands whose points are nearer are one hand seen twice
 _UNSURE = 0.15  # confidence of the body's wrist below which no hand is looked for
 _OFTEN, _RETRY = 6, 3  # a hand that was not found is looked for again in so many frames, then in every third
 _OUTSIDE = 0.3  # confidence of points beyond the picture's edge, which nobody sees, over that of the others
 _LEGIBLE = 18.0  # px likewise: palm and back of smaller hands look alike from near too
 _SMALLEST = 8.0  # px from wrist to middle knuckle; less shows no fingers
+_HASTE = 0.12  # of its region's side, or rad, per frame: a hand that moves faster is looked at in every frame
 
 
 @dataclass(frozen=True)
@@ -71,16 +76,21 @@ class HandNetwork:
     def __init__(self, threads: int | None = None) -> None:
         self._session = session("hand_landmarks", threads)
 
-    def estimate(self, image_rgb: Array, roi: Roi) -> HandResult:
-        """The hand in ``roi`` of ``image_rgb`` (H,W,3) uint8; points come anyway, see ``score``."""
+    def estimate(self, image_rgb: Array, roi: Roi, mirrored: bool = False) -> HandResult:
+        """The hand in ``roi`` of ``image_rgb`` (H,W,3) uint8; points come anyway, see ``score``. ``mirrored``: the
+        network sees it in a mirror, what it says is turned back."""
         image = check_image(image_rgb)
         matrix = roi.matrix(INPUT)
         crop = warp(image, matrix, INPUT, INPUT)
+        crop = crop[:, ::-1] if mirrored else crop
         values = self._session.run(None, {"image": (crop.astype(np.float32) / 255)[None]})
-        landmarks, presence, right, world = (np.asarray(value, float) for value in values)
-        points2d = transform_points(invert(matrix), landmarks.reshape(HAND_POINTS, 3)[:, :2] - 0.5)
+        landmarks, presence, right, world = (np.array(value, float) for value in values)
+        landmarks, world = landmarks.reshape(HAND_POINTS, 3), world.reshape(HAND_POINTS, 3)
+        if mirrored:
+            landmarks[:, 0], world[:, 0], right = INPUT - landmarks[:, 0], -world[:, 0], 1.0 - right
+        points2d = transform_points(invert(matrix), landmarks[:, :2] - 0.5)
         c, s = np.cos(roi.rotation), np.sin(roi.rotation)
-        metres = world.reshape(HAND_POINTS, 3) @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+        metres = world @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
         score = float(presence.item())
         sure = score * np.where(_inside(image, points2d), 1.0, _OUTSIDE)
         points = np.column_stack([points2d, sure, metres - metres.mean(axis=0)])
@@ -116,7 +126,7 @@ def aim(body: Array, side: str) -> _Aim | None:
     """Where the body's keypoints (33,3) px say that a hand is; None where they do not know its wrist."""
     names = [f"{side}_{name}" for name in ("elbow", "wrist", "index", "pinky", "shoulder")]
     names += [f"{'left' if side == 'right' else 'right'}_{name}" for name in ("shoulder", "wrist")]
-    elbow, wrist, index, pinky, shoulder, beside, other = (np.asarray(body[_BODY.index(n)], float) for n in names)
+    elbow, wrist, index, pinky, shoulder, beside, other = (np.array(body[_BODY.index(n)], float) for n in names)
     if wrist[2] < _UNSURE:
         return None
     middle = (2 * index + pinky)[:2] / 3
@@ -152,12 +162,15 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Last:
-    """Where a hand was: the body's wrist then, the region to look at, and as in `_Found`."""
+    """Where a hand was: the body's wrist then, the region to look at, and as in `_Found`; how fast the region moved, in
+    its sides or radians per frame, and how many frames ago that was."""
 
     wrist: Array
     roi: Roi
     near: float
     behind: bool
+    pace: float = 0.0
+    age: int = 1
 
 
 class HandFollower:
@@ -169,13 +182,14 @@ class HandFollower:
         self._last: dict[str, _Last] = {}
         self._away = {"left": 0, "right": 0}  # frames since it was not found
 
-    def step(self, image_rgb: Array, body: Array) -> Array:
+    def step(self, image_rgb: Array, body: Array, sides: Collection[str] = SIDES) -> Array:
         """Both hands (2,21,6), left first, in the next frame, where the body's keypoints are ``body`` (33,3).
 
-        Points as in `HandResult`; all zero where a hand is not seen.
+        Points as in `HandResult`; all zero where a hand is not seen, or not of the ``sides`` to look at.
         """
         found: dict[str, _Found] = {}
-        for side in ("left", "right"):
+        self._last = {side: replace(last, age=last.age + (side not in sides)) for side, last in self._last.items()}
+        for side in sides:
             aimed = aim(body, side)
             waits = self._away[side] > _OFTEN and self._away[side] % _RETRY > 0
             if aimed is None or waits or not _inside(image_rgb, aimed.roi.center):
@@ -186,37 +200,51 @@ class HandFollower:
         if len(found) == 2:
             _keep_apart(found)
         out = np.zeros((2, HAND_POINTS, 6), np.float32)
-        for k, side in enumerate(("left", "right")):
+        for side in sides:
             if side in found:
                 one = found[side]
-                out[k] = one.result.points
-                self._last[side] = _Last(one.aim.wrist, one.result.next_roi.scaled(one.near), one.near, one.behind)
+                out[SIDES.index(side)] = one.result.points
+                roi, last = one.result.next_roi.scaled(one.near), self._last.get(side)
+                pace = 0.0 if last is None else _way(last.roi, roi) / last.age
+                self._last[side] = _Last(one.aim.wrist, roi, one.near, one.behind, pace)
                 self._away[side] = 0
             else:
                 self._last.pop(side, None)
                 self._away[side] += 1
         return out
 
+    def hasty(self, body: Array) -> tuple[str, ...]:
+        """The sides whose hands moved too fast, or whose wrists in the next frame's ``body`` (33,3) do, for that frame
+        to be left out."""
+        out = []
+        for side, last in self._last.items():
+            aimed = aim(body, side)
+            moved = 0.0 if aimed is None else float(np.linalg.norm(aimed.wrist - last.wrist)) / last.roi.size
+            if max(last.pace, moved / last.age) > _HASTE:
+                out.append(side)
+        return tuple(out)
+
     def state(self) -> Array:
-        """(2,9): per side the wrist px, centre, side and rotation of the region; how near the look is, 0 where there is
-        no hand; whether it is taken from behind; and for how many frames there was none."""
-        out = np.zeros((2, 9))
-        for k, side in enumerate(("left", "right")):
-            out[k, 8] = self._away[side]
+        """(2,11): per side the wrist px, centre, side and rotation of the region; how near the look is, 0 where there
+        is no hand; whether it is taken from behind; its pace and age; and for how many frames there was none."""
+        out = np.zeros((2, 11))
+        for k, side in enumerate(SIDES):
+            out[k, 10] = self._away[side]
             if side in self._last:
-                last = self._last[side]
-                out[k, :8] = [*last.wrist, *last.roi.center, last.roi.size, last.roi.rotation, last.near, last.behind]
+                last, roi = self._last[side], self._last[side].roi
+                out[k, :6] = [*last.wrist, *roi.center, roi.size, roi.rotation]
+                out[k, 6:10] = last.near, last.behind, last.pace, last.age
         return out
 
     def restore(self, state: Array) -> None:
         """Go on from a `state`."""
-        rows = dict(zip(("left", "right"), np.asarray(state, float), strict=True))
+        rows = dict(zip(SIDES, np.asarray(state, float), strict=True))
         self._last = {
-            side: _Last(row[:2].copy(), Roi(row[2:4], row[4], row[5]), float(row[6]), bool(row[7]))
+            side: _Last(row[:2].copy(), Roi(row[2:4], row[4], row[5]), row[6], bool(row[7]), row[8], int(row[9]))
             for side, row in rows.items()
             if row[6]
         }
-        self._away = {side: int(row[8]) for side, row in rows.items()}
+        self._away = {side: int(row[10]) for side, row in rows.items()}
 
     def _followed(self, image: Array, side: str, aimed: _Aim) -> _Found | None:
         """The hand where it was in the last frame, if it is there."""
@@ -245,8 +273,35 @@ class HandFollower:
             look = look if _fits(look.result, aimed) else first
             if _fits(look.result, aimed):
                 enough = look.sure(side) or aimed.size < _LEGIBLE
-                return _best([look] if enough else [look, self._closer(image, look)], side)
+                best = _best([look] if enough else [look, self._closer(image, look)], side)
+                return best if self._brief else self._again(image, self._mirrored(image, best, side), side)
         return None
+
+    def _again(self, image: Array, found: _Found, side: str) -> _Found:
+        """The mean with two looks at a tilt that see the same."""
+        region, points = found.result.next_roi.scaled(found.near * _TILTED[0]), [2 * found.result.points]
+        for turn in () if found.behind else (_TILTED[1], -_TILTED[1]):
+            other = self._network.estimate(image, replace(region, rotation=region.rotation + turn))
+            if other.own(side) >= _OWN and _alike(other, found):
+                points.append(other.points)
+        mean = np.sum(points, axis=0) / (len(points) + 1)
+        return replace(found, result=replace(found.result, points=mean, next_roi=region_of(mean)))
+
+    def _mirrored(self, image: Array, found: _Found, side: str) -> _Found:
+        """What was found, and the same hand in a mirror: the mean where both looks agree, and otherwise the one that
+        takes it for ``side``'s hand."""
+        other = self._network.estimate(image, found.result.next_roi.scaled(found.near), mirrored=True)
+        own = other.own(side) >= _OWN
+        if not _fits(other, found.aim) or (not own and not found.behind):
+            return found
+        if own and found.behind:
+            return replace(found, result=other, behind=False)
+        other = other if own else other.from_behind()
+        if not _alike(other, found):
+            return found
+        points, score = (found.result.points + other.points) / 2, (found.result.score + other.score) / 2
+        right = (found.result.right + other.right) / 2
+        return replace(found, result=HandResult(points, score, right, found.result.roi, region_of(points)))
 
     def _closer(self, image: Array, look: _Found) -> _Found:
         """A second opinion."""
@@ -269,9 +324,21 @@ def _keep_apart(found: dict[str, _Found]) -> None:
         del found[min(found, key=lambda side: (not found[side].behind, -_off(found[side].result, found[side].aim)))]
 
 
+def _alike(look: HandResult, found: _Found) -> bool:
+    """A look sees a hand, on the points where one was found."""
+    apart = float(np.linalg.norm((look.points - found.result.points)[:, :2], axis=1).mean())
+    return look.score >= _SEEN and apart < _APART * found.aim.size
+
+
 def _inside(image: Array, points: Array) -> NDArray[np.bool_]:
     """Whether ``points`` (…,2) px are in the picture."""
     return np.asarray(((points > -0.5) & (points < np.array(image.shape[1::-1]) - 0.5)).all(axis=-1))
+
+
+def _way(before: Roi, after: Roi) -> float:
+    """How far a region moved: sides that its centre went, and radians that it turned."""
+    turn = (after.rotation - before.rotation + np.pi) % (2 * np.pi) - np.pi
+    return float(np.linalg.norm(after.center - before.center)) / before.size + abs(turn)
 
 
 def _off(result: HandResult, aimed: _Aim) -> float:

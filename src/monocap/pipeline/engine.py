@@ -14,6 +14,7 @@ from monocap.bodies import BodyModel, load_body
 from monocap.errors import InputError, MediaError
 from monocap.fitting import Fitter
 from monocap.fitting.expressive import express
+from monocap.media.exif import Lens
 from monocap.media.readers import Media
 from monocap.motion.faces import calm_face, calm_shapes
 from monocap.perception import BlazePose, Lifter, PeopleDetector, PeopleTracker, find_people_keypoints
@@ -21,11 +22,12 @@ from monocap.perception.blazepose import SKELETON
 from monocap.perception.cleaning import clean
 from monocap.perception.parts import PartsFinder, bridged
 from monocap.pipeline.assemble import assemble
+from monocap.pipeline.calibration import guessed_camera
 from monocap.pipeline.cast import cast_of
 from monocap.pipeline.clock import Progress, StageClock, silent
 from monocap.pipeline.regress.guesses import Guesser, calm_guess
 from monocap.pipeline.resume import Checkpoint
-from monocap.pipeline.settings import NETWORK, PHOTO_CROPS, CaptureSettings
+from monocap.pipeline.settings import NETWORK, PHOTO_CROPS, CaptureSettings, Preset
 from monocap.pipeline.sightings import Sightings
 from monocap.pipeline.vnect.networks import open_vnect
 from monocap.pipeline.vnect.run import VNectCapture, ahead
@@ -35,7 +37,7 @@ _FOLLOWED = 8  # people at a time
 _LIVE = 4  # people that VNect follows where all are wanted: each costs a look in every frame
 _BETAS = 16  # official files have up to 300; one camera cannot tell the later ones
 _DETECT_EVERY = (8, 30)  # frames; a second of most videos
-_PARTS_EVERY, _PARTS_FPS = 2, 20.0  # preset fast: frames from look to look at hands and face, in videos of so many
+_PARTS_FPS, _PARTS_EVERY = 15.0, 4  # looks at hands and face in a second, about; frames between two at most
 _CANDIDATES = 1  # people followed beyond those asked for: who is prominent shows only in the end
 
 
@@ -86,7 +88,7 @@ class CaptureEngine:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise InputError(f"image has shape {image.shape} and type {image.dtype}; expected (H, W, 3) uint8 RGB")
         height, width = image.shape[:2]
-        return self._still(image, self._camera(width, height, None))
+        return self._still(image, self._camera(image, (width, height), None))
 
     def _live(self) -> VNectCapture:
         settings = self.settings
@@ -121,18 +123,19 @@ class CaptureEngine:
     def _photo(self, media: Media) -> Motion:
         with self.clock.stage("decode"):
             frame = next(iter(media))
-        return self._still(frame.image, self._camera_of(media))
+        return self._still(frame.image, self._camera_of(media, frame.image))
 
-    def _camera_of(self, media: Media) -> Camera:
-        """The camera of the frames that are worked on; what is given and known is of the full size."""
-        return self._camera(*media.full_size, media.focal_px).resized(media.width, media.height)
+    def _camera_of(self, media: Media, image: NDArray[np.uint8]) -> Camera:
+        """The camera of the frames that are worked on, ``image`` one of them; what is given is of the full size."""
+        return self._camera(image, media.full_size, media.lens).resized(media.width, media.height)
 
-    def _camera(self, width: int, height: int, focal_px: float | None) -> Camera:
-        camera, origin = self.settings.camera(width, height, focal_px)
-        if origin == "assumed":
-            self.warnings.append(
-                f"focal length unknown, {camera.fx:.0f} px assumed; give --focal or --fov for truer depth"
-            )
+    def _camera(self, image: NDArray[np.uint8], size: tuple[int, int], lens: Lens | None) -> Camera:
+        """As the user gave it or EXIF is sure of it; else guessed from the picture, which the user is told."""
+        if self.settings.camera_given or (lens is not None and lens.sure):
+            return self.settings.camera(*size, None if lens is None else lens.focal)[0]
+        with self.clock.stage("camera"):
+            camera, _, told = guessed_camera(image, size, lens)
+        self.warnings.append(told)
         return camera
 
     def _still(self, image: NDArray[np.uint8], camera: Camera) -> Motion:
@@ -160,7 +163,7 @@ class CaptureEngine:
         return assemble(self.body, camera, 1.0, np.zeros(1, np.int64), np.zeros(1), people)
 
     def _video(self, media: Media, progress: Progress, checkpoint: Checkpoint | None) -> Motion:
-        camera = self._camera_of(media)
+        camera = self._camera_of(media, next(iter(media)).image)
         if self.live is not None:
             return self._follow_live(self.live, media, camera, progress)
         most = self.settings.most_people
@@ -169,8 +172,7 @@ class CaptureEngine:
         tracker = PeopleTracker(self.detector, self.network, detect_every=every, limit=max(limit, most or 1))
         sightings = Sightings(SKELETON, parts=self.parts is not None, guesses=self.guesser is not None)
         if self.parts is not None:
-            hurried = self.settings.preset == "fast" and media.fps >= _PARTS_FPS
-            self.parts.forget(_PARTS_EVERY if hurried else 1)
+            self.parts.forget(looks_every(self.settings.preset, media.fps), brief=self.settings.preset == "fast")
         if checkpoint is not None and (saved := checkpoint.keypoints()) is not None:
             tracker.restore(_part(saved, "tracker."))
             sightings.restore(_part(saved, "sightings."))
@@ -191,9 +193,6 @@ class CaptureEngine:
         if not count:
             raise MediaError(f"{media.path}: no frame could be decoded; is it a whole video file?")
         tracks = self._decide(sightings, tracker.confirmed, camera)
-        if self.parts is not None:
-            every = self.parts.every
-            tracks = [t if t.parts is None else replace(t, parts=bridged(t.parts, t.valid, every)) for t in tracks]
         people = [self._fit_track(track, camera, sightings.times, progress) for track in tracks]
         times, raw = sightings.times.copy(), self.settings.smooth == 0 or not self.settings.refine
         with self.clock.stage("settle"):
@@ -243,7 +242,7 @@ class CaptureEngine:
             with self.clock.stage("smooth"):
                 guess = calm_guess(track.guess, track.valid, times, self.settings.smooth)
                 estimate = self._fitter(camera).as_guessed(replace(track, guess=guess))
-            return track, self._express(estimate, track.parts, camera, times)
+            return self._with_parts(track, estimate, camera, times)
         with self.clock.stage("clean"):
             cleaned = clean(track, times)
             usable = replace(cleaned.track, valid=track.valid & ~cleaned.blinks)
@@ -254,11 +253,20 @@ class CaptureEngine:
             usable = replace(usable, points3d=lifted)
         with self.clock.stage("fit"):
             estimate = self._fitter(camera).video(usable, times, partial(progress, "fit"))
-        if track.parts is not None:
-            track = replace(track, parts=calm_shapes(track.parts, times))
-        estimate = self._express(estimate, track.parts, camera, times)
+        track, estimate = self._with_parts(track, estimate, camera, times)
         # In a blink the person was there, only the pose had to be bridged.
         return replace(track, points3d=lifted), replace(estimate, valid=track.valid)
+
+    def _with_parts(
+        self, track: Track, estimate: BodyEstimate, camera: Camera, times: NDArray[np.float64]
+    ) -> tuple[Track, BodyEstimate]:
+        """Hands and face of a video, if they were looked for: fitted to looks, and the track's bridged between them."""
+        if track.parts is None or self.parts is None:
+            return track, estimate
+        every = self.parts.every
+        whole = calm_shapes(bridged(track.parts, track.valid, every), times)
+        looks = replace(track.parts, shapes=whole.shapes)
+        return replace(track, parts=whole), self._express(estimate, looks, camera, times, every)
 
     def guess(
         self, image: NDArray[np.uint8], seen: Mapping[int, Keypoints], camera: Camera, twice: bool = False
@@ -281,7 +289,7 @@ class CaptureEngine:
             return self.parts.step(image, seen)
 
     def _express(
-        self, estimate: BodyEstimate, parts: Parts | None, camera: Camera, times: NDArray[np.float64]
+        self, estimate: BodyEstimate, parts: Parts | None, camera: Camera, times: NDArray[np.float64], every: int = 1
     ) -> BodyEstimate:
         if parts is None:
             return estimate
@@ -295,6 +303,7 @@ class CaptureEngine:
                 hands=self.settings.hands,
                 face=self.settings.face,
                 smooth=self.settings.smooth,
+                every=every,
             )
             return calm_face(estimate, times, self.settings.smooth)
 
@@ -304,6 +313,11 @@ class CaptureEngine:
 
     def _fitter(self, camera: Camera) -> Fitter:
         return Fitter(self.body, camera, self.settings.fit_options)
+
+
+def looks_every(preset: Preset, fps: float) -> int:
+    """From how many frames to how many hands and faces of a video are looked at: accurately in each, else by turns."""
+    return 1 if preset == "accurate" else int(np.clip(round(fps / _PARTS_FPS), 1, _PARTS_EVERY))
 
 
 def _state(tracker: PeopleTracker, sightings: Sightings, finder: PartsFinder | None) -> dict[str, NDArray[Any]]:
