@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from toy_vnect import write_toy
-from truth_maps import CAMERA, TruthCrop, TruthDetector, TruthNetwork, picture
 
 from monocap import metrics
 from monocap.bodies import BodyModel, load_body
@@ -25,6 +24,7 @@ from monocap.pipeline.vnect.person import CALIBRATION, LiveOptions, LivePerson
 from monocap.pipeline.vnect.run import VNectCapture, ahead
 from monocap.skeletons.vnect import on_body
 from monocap.types import Frame, Motion
+from truth_maps import CAMERA, TruthCrop, TruthDetector, TruthNetwork, picture
 
 FPS = 30.0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from truth_maps import CAMERA, LIGHT, TruthCrop, TruthDetector, TruthNetwork, picture
 
 from monocap.errors import InputError
 from monocap.geometry import cameras
@@ -13,6 +12,7 @@ from monocap.perception.roi import Roi
 from monocap.perception.vnect import ROOT, SKELETON, VNect, square_of
 from monocap.perception.vnect_tracker import VNectTracker
 from monocap.skeletons.vnect import normalised
+from truth_maps import CAMERA, LIGHT, TruthCrop, TruthDetector, TruthNetwork, picture
 
 SIDE = 32
 
