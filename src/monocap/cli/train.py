@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from monocap.train.tasks.lifter import LifterOptions
     from monocap.train.tasks.pictures import PicturesOptions
     from monocap.train.tasks.prior import PriorOptions
+    from monocap.train.tasks.vnect import VnectOptions
     from monocap.train.tasks.vnect_light import LightVnectOptions
 
 _LOG_EVERY = 10.0  # seconds between lines
@@ -64,6 +65,13 @@ def run_gender(options: GenderOptions, json: bool) -> int:
     from monocap.train.tasks.gender import train_gender
 
     return _report(*train_gender(options, _progress()), json)
+
+
+def run_vnect(options: VnectOptions, json: bool) -> int:
+    """Train VNect on pictures; as `run_prior`."""
+    from monocap.train.tasks.vnect import train_vnect
+
+    return _report(*train_vnect(options, _progress()), json)
 
 
 def run_light_vnect(options: LightVnectOptions, json: bool) -> int:

@@ -289,10 +289,22 @@ def add(app: SubcommandApp) -> None:
         *,
         light: Flag = False,
         features: MaybeFolder = None,
+        data: Annotated[str, tyro.conf.arg(metavar="KIND:PATH[*SHARE],…")] = "",
+        stream: Flag = False,
+        stream_share: Annotated[float | None, tyro.conf.arg(metavar="SHARE")] = None,
+        corpus: MaybeFolder = None,
+        size: Annotated[int, tyro.conf.arg(metavar="PX")] = 368,
+        people: Annotated[int, tyro.conf.arg(metavar="N")] = 2,
+        quality: Literal["full", "fast"] = "fast",
+        stage: Literal["2d", "3d"] = "3d",
         held: MaybeFolder = None,
         out: Out = OUT,
         start: File = None,
         upper_rate: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.1,
+        augmentation: str = "synthetic",
+        views: Annotated[int, tyro.conf.arg(metavar="N")] = 2,
+        shrink: Annotated[int, tyro.conf.arg(metavar="N")] = 1,
+        workers: Annotated[int, tyro.conf.arg(metavar="N")] = 2,
         learning_rate: Rate = None,
         run: Running = Run(),
         machines: OnMachines = Machines(),
@@ -300,25 +312,51 @@ def add(app: SubcommandApp) -> None:
     ) -> int:
         """VNect: heatmaps and location maps of 21 joints, for motion in real time.
 
+        The published network learns from pictures (data, stream), best in two stages; the light one (--light) from
+        what train features wrote (features, held).
+
         Args:
             light: the network for processors, on the light encoder's cached features.
             features: light: folder that train features wrote.
-            held: light: another, of the test split, to validate on.
+            data: data sets, e.g. synth:DIR,mpii:FILE*0.3; those with 2D keypoints alone teach heatmaps.
+            stream: render people while training.
+            stream_share: of the batch, beside data sets.
+            corpus: stream: poses of a folder that monocap data corpus wrote; else of the shipped priors.
+            size: stream: of the pictures' sides.
+            people: stream: most in a picture.
+            quality: stream: fast: one ray per pixel and no shadows.
+            stage: 2d learns heatmaps alone; then 3d, with --start OUT/vnect-training.safetensors of the first.
+            held: folder of rendered people to validate on (light: of their features, of the test split).
             out: folder for checkpoint, log and weights, made if absent.
             start: weights to go on from; light: or those of train head, which give the encoder's upper half.
             upper_rate: light: learning rate of the encoder's upper half, as a share; 0: it does not learn.
+            augmentation: none, synthetic, or a family's published strengths.
+            views: stream: crops of each person.
+            shrink: the network sees crops that much smaller, for trials on small machines.
+            workers: processes that prepare batches; 0: none beside this one.
             learning_rate: at its highest.
         """
-        from monocap.cli.train import run_light_vnect
-        from monocap.errors import InputError
-        from monocap.train.tasks.vnect_light import LightVnectOptions
+        if light:
+            from monocap.cli.train import run_light_vnect
+            from monocap.errors import InputError
+            from monocap.train.tasks.vnect_light import LightVnectOptions
 
-        if features is None or held is None:
-            raise InputError("the light network learns from --features DIR and --held DIR, of monocap train features")
-        options = LightVnectOptions(
-            features, held, out, start, upper_rate, learning_rate=learning_rate, **_run(run, machines)
-        )
-        return run_light_vnect(options, json)
+            if features is None or held is None:
+                raise InputError("--light learns from --features DIR and --held DIR, of monocap train features")
+            options = LightVnectOptions(
+                features, held, out, start, upper_rate, learning_rate=learning_rate, **_run(run, machines)
+            )
+            return run_light_vnect(options, json)
+        from monocap.cli.train import run_vnect
+        from monocap.synth.sampler import SynthSettings
+        from monocap.train.tasks.vnect import VnectOptions
+
+        rendered = SynthSettings(run.seed, (size, size), people=(1, people), quality=quality, corpus=corpus)
+        wanted = VnectOptions(
+            out, data, rendered if stream else None, stream_share, held, start, stage, augmentation, workers=workers,
+            views=views, shrink=shrink, learning_rate=learning_rate, **_run(run, machines),
+        )  # fmt: skip
+        return run_vnect(wanted, json)
 
     @tasks.command
     def gender(
