@@ -93,7 +93,8 @@ def _coarse(lines, widest, focals, pitches, rolls, yaws, out):
 
 
 def _prior(turn: Array) -> float:
-    return -0.5 * (turn[0] / _PITCH) ** 2 - math.log1p((turn[1] / _ROLL) ** 2)
+    """How people hold cameras, in the scores' own nats, of which only `TEMPER` counts."""
+    return (-0.5 * (turn[0] / _PITCH) ** 2 - math.log1p((turn[1] / _ROLL) ** 2)) / TEMPER
 
 
 def vanishing(segments: Array, width: int, height: int, log_focal: float, log_sigma: float) -> Vanishing | None:
