@@ -163,7 +163,10 @@ class CaptureEngine:
         return assemble(self.body, camera, 1.0, np.zeros(1, np.int64), np.zeros(1), people)
 
     def _video(self, media: Media, progress: Progress, checkpoint: Checkpoint | None) -> Motion:
-        camera = self._camera_of(media, next(iter(media)).image)
+        first = next(iter(media), None)
+        if first is None:
+            raise MediaError(f"{media.path}: no frame could be decoded; is it a whole video file?")
+        camera = self._camera_of(media, first.image)
         if self.live is not None:
             return self._follow_live(self.live, media, camera, progress)
         most = self.settings.most_people

@@ -92,6 +92,11 @@ class CaptureSettings:
         """The part that concerns the fit. Raises InputError for values out of range."""
         return FitOptions(self.height, self.smooth)
 
+    @property
+    def camera_given(self) -> bool:
+        """Whether the user told the focal length."""
+        return self.intrinsics is not None or self.focal is not None or self.fov is not None
+
     def camera(self, width: int, height: int, exif_focal: float | None = None) -> tuple[Camera, str]:
         """The pinhole camera of a picture and where its focal length comes from: "given", "EXIF" or "assumed"."""
         longer = max(width, height)
