@@ -166,9 +166,8 @@ def _start(
     owner = np.array([one.person for one in stances], np.int64)
     levels = np.array([np.median(at[owner == i] @ up) if (owner == i).any() else np.nan for i in range(len(poses))])
     level = float(np.nanmedian(levels)) if np.isfinite(levels).any() else -1.0
-    return SceneState(
-        tuple(poses), math.log(guess.focal), tilt, level, np.where(np.isfinite(levels), levels, level), at
-    )
+    levels = np.where(np.isfinite(levels), levels, level)
+    return SceneState(tuple(poses), math.log(guess.focal), tilt, level, levels, np.zeros(len(poses)), at)
 
 
 def _choose(

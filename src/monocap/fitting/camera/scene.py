@@ -20,13 +20,22 @@ from monocap.perception.field_of_view import up_of
 from monocap.types import Array
 
 DEPTH = TRANSL.stop - 1
-FOCAL, PITCH, ROLL, LEVEL, PEOPLE = 0, 1, 2, 3, 4  # places in the shared unknowns; then levels, then stances
+FOCAL, PITCH, ROLL, LEVEL, PEOPLE = (
+    0,
+    1,
+    2,
+    3,
+    4,
+)  # places in the shared unknowns; then levels, foreshortenings, stances
 _JOINT = {name: i for i, name in enumerate(skeletons.get("smplx55").joint_names)}
 _MASS = ((_JOINT["pelvis"], 0.45), (_JOINT["spine3"], 0.55))  # near the centre of mass of whoever stands
 _STANDS, _STANCE_CUTOFF = 0.04, 3.0  # m: error of a foot's place, most of it along the ray; where it stops to count
 _ON_GROUND = 0.03  # m: how even floors are, and feet set on them
 _INSTANT, _LASTING, _LEAN_CUTOFF = 0.21, 0.05, 2.5  # rad: balance, as in motion.ground
 _MOST_TILT = 1.3  # rad
+# Of ln f, as a single body's own perspective tells it: pose, hints and prior explain the same foreshortening, so that it
+# follows whatever lens the hints were lifted under (docs/camera-fit.md).
+_PERSPECTIVE = 0.8
 
 
 @dataclass(frozen=True)
@@ -70,13 +79,15 @@ class Prior:
 @dataclass(frozen=True)
 class SceneState:
     """``poses`` of each person; ``log_focal``; ``tilt`` (2,) pitch and roll rad; ``level`` m of the ground along up and
-    ``levels`` (P,) as each person's size has it; ``places`` (K,3) m of the stances. Camera frame."""
+    ``levels`` (P,) as each person's size has it; ``apparent`` (P,): how much larger ln f each body's own perspective has
+    it; ``places`` (K,3) m of the stances. Camera frame."""
 
     poses: tuple[PoseState, ...]
     log_focal: float
     tilt: Array
     level: float
     levels: Array
+    apparent: Array
     places: Array
 
     def step(self, deltas: tuple[Array, ...], shared: Array) -> SceneState:
@@ -93,13 +104,14 @@ class SceneState:
             np.clip(self.tilt + shared[PITCH:LEVEL], -_MOST_TILT, _MOST_TILT),
             self.level + float(shared[LEVEL]),
             self.levels + shared[PEOPLE : PEOPLE + people],
-            self.places * factor + shared[PEOPLE + people :].reshape(-1, 3),
+            self.apparent + shared[PEOPLE + people : PEOPLE + 2 * people],
+            self.places * factor + shared[PEOPLE + 2 * people :].reshape(-1, 3),
         )
 
     @property
     def shared(self) -> int:
         """C."""
-        return PEOPLE + len(self.poses) + 3 * len(self.places)
+        return PEOPLE + 2 * len(self.poses) + 3 * len(self.places)
 
 
 @dataclass(frozen=True)
@@ -112,11 +124,15 @@ class SharedRows:
     cost: Array
 
 
-def seen_rows(person: Person, at: Linearised, K: Array, shared: int) -> SharedRows:
-    """Landmarks against keypoints, Geman–McClure per keypoint, under intrinsics ``K`` (3,3)."""
+def seen_rows(person: Person, at: Linearised, K: Array, apparent: float, column: int, shared: int) -> SharedRows:
+    """Landmarks against keypoints, Geman–McClure per keypoint, under intrinsics ``K`` (3,3).
+
+    Lens and distance are as ``apparent`` has them, e to that power larger; it is the shared unknown ``column``.
+    """
     frames, count = person.weight.shape
-    focal, middle = np.array([K[0, 0], K[1, 1]]), K[:2, 2]
-    z = np.maximum(at.points[..., 2:], 0.05)
+    farther = np.exp(apparent)
+    focal, middle = np.array([K[0, 0], K[1, 1]]) * farther, K[:2, 2]
+    z = np.maximum(at.points[..., 2:] + (farther - 1.0) * at.state.transl[:, None, 2:], 0.05)
     ratio = focal * at.points[..., :2] / z
     error = (ratio + middle - person.target) / person.deviation[:, None, None]
     squared = np.sum(error**2, axis=-1)
@@ -128,9 +144,10 @@ def seen_rows(person: Person, at: Linearised, K: Array, shared: int) -> SharedRo
     by_point[..., 2] = -ratio / z
     by_point *= (scale / person.deviation[:, None, None])[..., None]
     jacobian = (by_point @ at.d_points).reshape(frames, 2 * count, UNKNOWNS)
+    jacobian[..., DEPTH] *= farther
     by_shared = np.zeros((frames, 2 * count, shared))
     explicit = (scale * ratio / person.deviation[:, None, None]).reshape(frames, -1)
-    by_shared[..., FOCAL] = explicit + jacobian[..., DEPTH] * at.state.transl[:, 2:]
+    by_shared[..., FOCAL] = by_shared[..., column] = explicit + jacobian[..., DEPTH] * at.state.transl[:, 2:]
     return SharedRows(
         (scale * error).reshape(frames, -1),
         jacobian,
@@ -176,7 +193,7 @@ def stance_rows(stances: tuple[Stance, ...], person: int, at: Linearised, state:
     """Feet at the places where they stand: (T, 3·feet·…) rows, one triple per stance that a frame belongs to."""
     own = [(k, one) for k, one in enumerate(stances) if one.person == person]
     frames, shared = at.state.frames, state.shared
-    first = PEOPLE + len(state.poses)
+    first = PEOPLE + 2 * len(state.poses)
     residual, cost = np.zeros((frames, len(own), 3)), np.zeros(frames)
     jacobian = np.zeros((frames, len(own), 3, UNKNOWNS))
     by_shared = np.zeros((frames, len(own), 3, shared))
@@ -199,7 +216,7 @@ def stance_rows(stances: tuple[Stance, ...], person: int, at: Linearised, state:
 def shared_rows(prior: Prior, stances: tuple[Stance, ...], state: SceneState) -> tuple[Array, Array]:
     """Residuals (R,), Jacobian (R,C) of what concerns the shared unknowns alone: priors, places on the ground."""
     people = len(state.poses)
-    first, scale = PEOPLE + people, np.sqrt(prior.strength)
+    first, scale = PEOPLE + 2 * people, np.sqrt(prior.strength)
     residual: list[float] = [scale * (state.log_focal - prior.log_focal) / prior.log_sigma]
     rows = [_unit(state.shared, FOCAL, scale / prior.log_sigma)]
     for axis in range(2):
@@ -209,6 +226,8 @@ def shared_rows(prior: Prior, stances: tuple[Stance, ...], state: SceneState) ->
     for i in range(people):
         residual.append(tie * (state.levels[i] - state.level))
         rows.append(_unit(state.shared, PEOPLE + i, tie) - _unit(state.shared, LEVEL, tie))
+        residual.append(scale * float(state.apparent[i]) / _PERSPECTIVE)
+        rows.append(_unit(state.shared, PEOPLE + people + i, scale / _PERSPECTIVE))
     up, by_tilt = _up(state.tilt)
     for k, one in enumerate(stances):
         place = state.places[k]
@@ -229,6 +248,7 @@ def shared_cost(prior: Prior, stances: tuple[Stance, ...], state: SceneState) ->
     tie = prior.size * max(abs(state.level), 0.3)
     known = ((state.log_focal - prior.log_focal) / prior.log_sigma) ** 2
     known += float(np.sum(((state.tilt - prior.tilt) / prior.tilt_sigma) ** 2))
+    known += float(np.sum((state.apparent / _PERSPECTIVE) ** 2))
     known += float(np.sum(((state.levels - state.level) / tie) ** 2))
     up, _ = _up(state.tilt)
     owner = [one.person for one in stances]

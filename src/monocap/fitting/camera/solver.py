@@ -9,6 +9,7 @@ import numpy as np
 
 from monocap.fitting.camera.scene import (
     FOCAL,
+    PEOPLE,
     Person,
     Prior,
     SceneState,
@@ -92,7 +93,7 @@ def _normal(scene: Scene, state: SceneState) -> _Normal:
     for i, (person, pose) in enumerate(zip(scene.people, state.poses, strict=True)):
         at = linearise(person.skeleton, pose)
         parts: list[SharedRows] = [
-            seen_rows(person, at, K, shared),
+            seen_rows(person, at, K, float(state.apparent[i]), PEOPLE + len(scene.people) + i, shared),
             upright_rows(person, at, state.tilt, shared),
             stance_rows(scene.stances, i, at, state),
             *(own_rows(term.rows(at), at, shared) for term in person.terms),
