@@ -12,8 +12,8 @@ they are followed again that a bar had hidden.
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,8 @@ from monocap.fitting.smplifyx.energy import stature
 from monocap.media.readers import open_media
 from monocap.media.writers import VideoWriter
 from monocap.perception import PeopleDetector
-from monocap.perception.vnect import ROOT
+from monocap.perception.regressor import Runnable
+from monocap.perception.vnect import ROOT, VNect
 from monocap.pipeline.vnect.networks import open_vnect
 from monocap.pipeline.vnect.run import VNectCapture
 from monocap.skeletons import get, mapping
@@ -65,6 +66,19 @@ class Clip:
             yield Frame(image, frame.index, frame.time)
 
 
+class Remembered:
+    """A network that does not look at the same crop twice."""
+
+    def __init__(self, network: Runnable) -> None:
+        self._network, self._said = network, dict[bytes, list[Array]]()
+
+    def run(self, names: Sequence[str], given: dict[str, Array]) -> list[Array]:
+        key = hashlib.sha256(b"".join(np.ascontiguousarray(value).data for value in given.values())).digest()
+        if key not in self._said:
+            self._said[key] = [np.asarray(value) for value in self._network.run(names, given)]
+        return self._said[key]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("out", type=Path)
@@ -82,7 +96,9 @@ def main() -> None:
         clips = [read(path) for path in sorted(options.out.glob("[0-9][0-9].npz"))]
         network, detector = open_vnect(options.weights, threads=1), PeopleDetector(threads=1)
         rows: dict[str, list[Array]] = {}
+        plain = network._network
         for clip in clips:
+            network._network = Remembered(plain)
             follow(body, clip, network, detector, rows)
         if options.beside:
             for clip in clips:
@@ -124,7 +140,7 @@ def read(path: Path) -> Clip:
     return Clip(path.with_suffix(".mp4"), arrays["points"].astype(np.float64), camera, float(arrays["height"]))
 
 
-def follow(body, clip: Clip, network, detector, rows: dict[str, list[Array]]) -> None:
+def follow(body: BodyModel, clip: Clip, network: VNect, detector: PeopleDetector, rows: dict[str, list[Array]]) -> None:
     truth = clip.joints
     for told, height in (("", clip.height), (", height unknown", None)):
         live = VNectCapture(network, detector, body, height)
@@ -150,11 +166,14 @@ def follow(body, clip: Clip, network, detector, rows: dict[str, list[Array]]) ->
         slide("standing feet move, mm a frame, live", fitted, truth, seen, rows)
     live = VNectCapture(network, detector, body, clip.height)
     back = np.nan
+    if len(truth) <= HIDDEN[1]:
+        return
     for frame in clip.frames(hide=True):
-        if live.step(frame, clip.camera) and frame.index >= HIDDEN[1] and np.isnan(back):
+        if live.step(frame, clip.camera) and frame.index >= HIDDEN[1]:
             back = frame.index - HIDDEN[1]
+            break
     rows.setdefault("frames until followed again", []).append(np.array([back]))
-    print(json.dumps({"clip": clip.path.name, "back_after_frames": back}))
+    print(f"{clip.path.name}: followed again after {back} frames", flush=True)
 
 
 def beside(clip: Clip, rows: dict[str, list[Array]]) -> None:
