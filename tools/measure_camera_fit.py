@@ -91,7 +91,7 @@ def stage(rng: np.random.Generator, body: BodyModel, takes: list[Retargeted], ki
         flat = points[..., :2] / points[..., 2:] * focal
         height = np.ptp(flat[..., 1], axis=1).mean()
         inside = (np.abs(flat) < [WIDTH / 2, HEIGHT / 2]).all(axis=-1).mean()
-        if not (0.2 * HEIGHT < height and inside > 0.9):
+        if not (height > 0.2 * HEIGHT and inside > 0.9):
             return None
         per_metre = (focal / points[..., 2].mean(axis=1))[:, None, None]
         noise = LASTING * rng.normal(size=(1, 33, 2)) + PASSING * rng.normal(size=(count, 33, 2))

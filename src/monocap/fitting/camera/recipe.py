@@ -1,8 +1,8 @@
 """The recipe `camera`: focal length, tilt and distances told by the people in a picture or a video.
 
-The camera stands still. Frames are few and chosen (those in which a foot stands while the body moves on), a grid over focal lengths finds the
-basin, and one solve of everything together ends it (`solver`). How sure the answer is comes with it: where people do
-not tell the focal length, that is said, and the one guessed beforehand is kept.
+The camera stands still. Frames are few and chosen (those in which a foot stands while the body moves on), a grid over
+focal lengths finds the basin, and one solve of everything together ends it (`solver`). How sure the answer is comes
+with it: where people do not tell the focal length, that is said, and the one guessed beforehand is kept.
 """
 
 from __future__ import annotations

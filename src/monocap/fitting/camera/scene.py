@@ -33,8 +33,8 @@ _STANDS, _STANCE_CUTOFF = 0.04, 3.0  # m: error of a foot's place, most of it al
 _ON_GROUND = 0.03  # m: how even floors are, and feet set on them
 _INSTANT, _LASTING, _LEAN_CUTOFF = 0.21, 0.05, 2.5  # rad: balance, as in motion.ground
 _MOST_TILT = 1.3  # rad
-# Of ln f, as a single body's own perspective tells it: pose, hints and prior explain the same foreshortening, so that it
-# follows whatever lens the hints were lifted under (docs/camera-fit.md).
+# Of ln f, as a single body's own perspective tells it: pose, hints and prior explain the same foreshortening, and
+# follow whatever lens the hints were lifted under (docs/camera-fit.md).
 _PERSPECTIVE = 0.8
 
 
@@ -79,8 +79,8 @@ class Prior:
 @dataclass(frozen=True)
 class SceneState:
     """``poses`` of each person; ``log_focal``; ``tilt`` (2,) pitch and roll rad; ``level`` m of the ground along up and
-    ``levels`` (P,) as each person's size has it; ``apparent`` (P,): how much larger ln f each body's own perspective has
-    it; ``places`` (K,3) m of the stances. Camera frame."""
+    ``levels`` (P,) as each person's size has it; ``apparent`` (P,): how much larger ln f is by each body's own
+    perspective; ``places`` (K,3) m of the stances. Camera frame."""
 
     poses: tuple[PoseState, ...]
     log_focal: float
