@@ -49,7 +49,7 @@ def add(app: SubcommandApp) -> None:
             out: folder for the results, made if absent.
             preset: fast: light keypoint network; balanced: the heavy one; accurate: also searches photos harder.
             body: "open" (shipped), a name from monocap bodies list, or an official SMPL-X or SMPL-H file.
-            focal: focal length in pixels of the full picture; auto: EXIF, else 0.9 × the longer side.
+            focal: focal length in pixels of the full picture; auto: EXIF, straight lines, or 0.9 × the longer side.
             fov: instead of focal: field of view in degrees across the longer side.
             camera: instead of both: a calibrated camera, as JSON (fx, fy, cx, cy, width, height) or from OpenCV.
             height: the person's height, if known: fixes size and distance.

@@ -52,7 +52,7 @@ CAMERAS = {
     "best": "fixed focal length, the best camera for the 2D",
     "pelvis": "fixed focal length, the pelvis where it truly is",
     "straight": "as best, but the body as seen straight ahead",
-    "moderate": "the picture's own place of the crop, focal length 0.9 × the longer side (what capture assumes)",
+    "moderate": "the picture's own place of the crop, focal length 0.9 × the longer side (the usual lens)",
 }
 STRENGTHS = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.001)
 """Of the prior that fades, from where bodies keep their everyday pose to where 2D is all that counts."""

@@ -18,6 +18,7 @@ from monocap.evaluate.protocols import EvaluationProtocol
 from monocap.geometry.cameras import project
 from monocap.perception import find_person_keypoints, turn_to_camera
 from monocap.perception.photo import average, search
+from monocap.pipeline.calibration import guessed_camera
 from monocap.pipeline.engine import CaptureEngine
 from monocap.pipeline.settings import PHOTO_CROPS, CaptureSettings
 from monocap.pipeline.vnect.run import VNectCapture
@@ -41,9 +42,14 @@ class Captured:
     said: BodyEstimate | None = None
 
 
-def camera_of(sample: Sample, width: int, height: int, settings: CaptureSettings) -> tuple[Camera, bool]:
-    """The data set's camera for a picture of that size, and whether it was known; if not, what capture assumes."""
+def camera_of(
+    sample: Sample, width: int, height: int, settings: CaptureSettings, image: Array | None = None
+) -> tuple[Camera, bool]:
+    """The data set's camera for a picture of that size, and whether it was known; if not, what capture makes of the
+    ``image``, or without one the usual lens."""
     if sample.K is None:
+        if image is not None and not settings.camera_given:
+            return guessed_camera(image, (width, height))[0], False
         return settings.camera(width, height)[0], False
     K = np.asarray(sample.K, np.float64)
     return Camera(K[0, 0], K[1, 1], K[0, 2], K[1, 2], width, height), True
@@ -121,7 +127,7 @@ def run_capture(
 
     With a regression network there is one more row, what it says; without ``refine`` that is the last.
 
-    ``camera``: the samples' own intrinsics where they have some, or what capture assumes without.
+    ``camera``: the samples' own intrinsics where they have some, or what capture makes of the picture without.
 
     Raises InputError for a protocol about motions in the world: pictures are captured one by one.
     """
