@@ -231,7 +231,8 @@ class Model:
             """by_joint · left · d angles, for joints' angles that depend on m unknowns: ``angles`` (N,3·joints,m)."""
             turned = at.left[:, joints]  # δ = left · d(axis-angle)
             if angles is None:
-                return np.einsum("nrja,njab->nrjb", by_joint[:, :, joints], turned).reshape(count, 3 * points, -1)
+                each = np.swapaxes(by_joint[:, :, joints], 1, 2) @ turned  # (N,joints,3·points,3)
+                return np.swapaxes(each, 1, 2).reshape(count, 3 * points, -1)
             moved = (turned @ angles.reshape(count, turned.shape[1], 3, -1)).reshape(count, -1, angles.shape[-1])
             return by_joint[:, :, joints].reshape(count, 3 * points, -1) @ moved
 
