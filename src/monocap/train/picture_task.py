@@ -22,6 +22,7 @@ from monocap.data.sample import Sample
 from monocap.errors import InputError
 from monocap.geometry.cameras import box_info
 from monocap.metrics import mpjpe, mve, pa_mpjpe
+from monocap.pipeline.regress.networks import BOX_NUMBERS
 from monocap.train.adversarial import Adversary, RealPoses, Scores, joined
 from monocap.train.body_losses import Estimate, LossRecipe, amounts, body_losses, project
 from monocap.train.engine import Group, Seeds
@@ -61,7 +62,7 @@ class Regression(nn.Module):
         if self.shrink > 1:
             images = functional.avg_pool2d(images, self.shrink)
         center, size, focal = place
-        told = {"box": "plain", "box_info": "cliff"}.get(self._given[-1])
+        told = BOX_NUMBERS.get(self._given[-1])
         if told is None:
             stages = self.network(images)
         else:
