@@ -1,4 +1,4 @@
-"""The focal length told by people: derivatives, what a step in ln f leaves, a walk that tells it, a pose that does not."""
+"""Focal lengths told by people: derivatives, what a step in ln f leaves, walks that tell it, a pose that does not."""
 
 from __future__ import annotations
 

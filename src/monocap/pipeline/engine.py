@@ -20,11 +20,13 @@ from monocap.motion.faces import calm_face, calm_shapes
 from monocap.perception import BlazePose, Lifter, PeopleDetector, PeopleTracker, find_people_keypoints
 from monocap.perception.blazepose import SKELETON
 from monocap.perception.cleaning import clean
+from monocap.perception.field_of_view import CameraGuess
 from monocap.perception.parts import PartsFinder, bridged
 from monocap.pipeline.assemble import assemble
 from monocap.pipeline.calibration import guessed_camera
 from monocap.pipeline.cast import cast_of
 from monocap.pipeline.clock import Progress, StageClock, silent
+from monocap.pipeline.people_camera import camera_by_people, guess_under
 from monocap.pipeline.regress.guesses import Guesser, calm_guess
 from monocap.pipeline.resume import Checkpoint
 from monocap.pipeline.settings import NETWORK, PHOTO_CROPS, CaptureSettings, Preset
@@ -60,6 +62,7 @@ class CaptureEngine:
                 )
             if self.body.num_betas > _BETAS:
                 self.body = self.body.with_betas(_BETAS)
+            self._guessed: CameraGuess | None = None  # behind a camera that nobody gave
             self.live: VNectCapture | None = None
             if self.settings.live:  # told before the other networks are loaded, if there is none
                 self.live = self._live()
@@ -132,11 +135,30 @@ class CaptureEngine:
     def _camera(self, image: NDArray[np.uint8], size: tuple[int, int], lens: Lens | None) -> Camera:
         """As the user gave it or EXIF is sure of it; else guessed from the picture, which the user is told."""
         if self.settings.camera_given or (lens is not None and lens.sure):
+            self._guessed = None
             return self.settings.camera(*size, None if lens is None else lens.focal)[0]
         with self.clock.stage("camera"):
-            camera, _, told = guessed_camera(image, size, lens)
+            camera, self._guessed, told = guessed_camera(image, size, lens)
         self.warnings.append(told)
         return camera
+
+    def _told_camera(self, tracks: list[Track], times: NDArray[np.float64], camera: Camera) -> Camera:
+        """The camera of a video, which was only guessed, as the people who walk there tell it; the guess, if not."""
+        whole = self._guessed
+        if whole is None or not tracks or not self.settings.refine:
+            return camera
+        with self.clock.stage("camera"):
+            guess = replace(whole, focal=camera.fx)
+            fit = camera_by_people(self.body, self.settings.fit_options, self.lifter, tracks, times, camera, guess)
+        if fit is None or not fit.told:
+            return camera
+        self.warnings = [line for line in self.warnings if not line.startswith("focal length ")]
+        focal, within = fit.camera.fx * whole.focal / camera.fx, np.expm1(fit.log_sigma)
+        self.warnings.append(
+            f"focal length {focal:.0f} px by how people walk and stand, give or take {within:.0%} (before: "
+            f"{whole.focal:.0f} px, {whole.source}); give --focal or --fov if you know better"
+        )
+        return fit.camera
 
     def _still(self, image: NDArray[np.uint8], camera: Camera) -> Motion:
         if self.live is not None:
@@ -196,6 +218,10 @@ class CaptureEngine:
         if not count:
             raise MediaError(f"{media.path}: no frame could be decoded; is it a whole video file?")
         tracks = self._decide(sightings, tracker.confirmed, camera)
+        told = self._told_camera(tracks, sightings.times, camera)
+        if told is not camera:
+            tracks = [t if t.guess is None else replace(t, guess=guess_under(t.guess, camera, told)) for t in tracks]
+            camera = told
         people = [self._fit_track(track, camera, sightings.times, progress) for track in tracks]
         times, raw = sightings.times.copy(), self.settings.smooth == 0 or not self.settings.refine
         with self.clock.stage("settle"):
