@@ -18,6 +18,7 @@ def add(app: SubcommandApp) -> None:
         name: tyro.conf.Positional[str | None] = None,
         /,
         out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = None,
+        half: tyro.conf.FlagCreatePairsOff[bool] = False,
     ) -> int:
         """What networks ship with the package, their licence and origin; verify reads and compares every file.
 
@@ -27,10 +28,11 @@ def add(app: SubcommandApp) -> None:
                 into ONNX (.onnx; needs monocap[train]).
             name: a name from the list, or the file to convert.
             out: of convert: the file to write.
+            half: of convert to ONNX: store a network's weights in 16 bits, as those that ship.
         """
         from monocap.cli.weights import convert, run
 
-        return convert(name, out) if action == "convert" else run(action, name)
+        return convert(name, out, half) if action == "convert" else run(action, name)
 
     @app.command
     def bodies(

@@ -35,13 +35,14 @@ def run(action: str, name: str | None) -> int:
     return 1 if failed else 0
 
 
-def convert(name: str | None, out: Path | None) -> int:
+def convert(name: str | None, out: Path | None, half: bool = False) -> int:
     """Official weights (``.pt``, ``.pth``, ``.ckpt``) to safetensors, or safetensors (a file, or one that ships) to
-    ONNX: a prior's decoder, a network's last answer. Returns the exit status."""
+    ONNX: a prior's decoder, a network's last answer, its weights stored in 16 bits with ``half``. Returns the exit
+    status."""
     if name is None or out is None:
         raise InputError("weights convert needs a file and -o OUT.safetensors (or OUT.onnx)")
     if out.suffix == ".onnx":
-        told = _to_onnx(name, out)
+        told = _to_onnx(name, out, half)
     elif out.suffix == ".safetensors":
         from monocap.assets.tensors import write_tensors
         from monocap.nets.official_networks import import_official
@@ -55,7 +56,7 @@ def convert(name: str | None, out: Path | None) -> int:
     return 0
 
 
-def _to_onnx(name: str, out: Path) -> str:
+def _to_onnx(name: str, out: Path, half: bool) -> str:
     """Write ONNX of our own weights; returns what was written."""
     from monocap.assets.tensors import read_tensors
     from monocap.nets.network import Network
@@ -71,5 +72,5 @@ def _to_onnx(name: str, out: Path) -> str:
         return str(tensors.arch["name"])
     from monocap.nets.onnx_export import export_network
 
-    difference = export_network(out, net)
+    difference = export_network(out, net, half)
     return f"{tensors.arch['name']}, at most {difference:.1e} from torch on random inputs"
