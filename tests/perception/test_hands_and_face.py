@@ -144,8 +144,8 @@ def test_only_fast_hands_are_looked_at_in_every_frame() -> None:
     follower.step(BLANK, body)
     assert not follower.step(BLANK, body, ()).any(), "nobody looked"
     assert follower.hasty(body) == ()
-    body[BODY.index("right_wrist"), 0] += 20
-    assert follower.hasty(body) == (), "20 px in two frames are no haste"
+    body[BODY.index("right_wrist"), 0] += 40
+    assert follower.hasty(body) == (), "40 px in two frames are no haste"
     body[BODY.index("right_wrist"), 0] += 90
     assert follower.hasty(body) == ("right",), "a wrist that sets off is"
 
@@ -156,7 +156,7 @@ def test_looks_that_see_the_same_are_averaged_and_others_are_not() -> None:
     found = HandFollower(hand).step(BLANK, raised_right_hand())[1]  # type: ignore[arg-type]
     assert found[0, 0] == pytest.approx((2 * 202 + 206) / 3)
     brief = Scripted((0.9, 0.9, (200, 200)))
-    HandFollower(brief, brief=True).step(BLANK, raised_right_hand())  # type: ignore[arg-type]
+    HandFollower(brief, care="brief").step(BLANK, raised_right_hand())  # type: ignore[arg-type]
     assert len(brief.regions) == 1
 
 

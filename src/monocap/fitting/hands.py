@@ -2,8 +2,9 @@
 
 The energy is SMPLify-X's for a part (`fitting.parts`), in standard deviations: reprojection, the points' shape,
 a Gaussian over the fingers' angles, components that no hand moves by, the coupling of end joints, ranges, the place
-where the body's wrist is, and how the forearm lets a hand turn. A hand that is seen from its edge looks like the other
-one from the other side, and the network may take it for that: its depth is tried both ways, and so is a straight wrist.
+where the body's wrist is, and how the forearm lets a hand turn. The network's 3D may be turned round altogether, or be
+that of the other hand: its depth is tried both ways, hands are tried in line with the forearm, and where nothing fits,
+with the fingers in reverse order.
 Frames of a video are coupled by accelerations as those of bodies are (`smplifyx.video`).
 """
 
@@ -45,8 +46,8 @@ _REACH, _BEYOND = (2.0, 0.8, 1.5), 0.1  # rad that they turn at most, the forear
 _TAKEN, _CHANGE = 2.5, 5.0  # nats: how rarely a hand is taken for the other one, and that this changes in a video
 _MISFIT, _NEVER = 40.0, 1e6  # nats of misfit from which fingers may be exchanged, and what stands for impossible
 _TWISTS = (0.0, 1.2, -1.2)  # rad
-_SEARCHED, _ALONE, _FOLLOWED, _COUPLED = 3, 10, 2, 4  # iterations: of every start, then of a frame alone; of a video's
-_KEYS = 4  # frames, of which one is searched, and the others follow, then of windows
+_SEARCHED, _ALONE = 3, 10  # iterations from every start, and then of a frame alone
+_KEYS, _FOLLOWED, _COUPLED = 6, 2, 4  # in a video every so-manieth look is searched; iterations of all, and of windows
 _CALM = 0.25  # of a body's smoothness: hands wave at 30 m/s²
 _RUN = 8  # frames that a hand may be away within one run
 

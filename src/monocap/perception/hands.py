@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ Array = NDArray[Any]
 INPUT = 224  # pixels
 _BODY = get("blazepose33")
 SIDES = ("left", "right")
+Care = Literal["brief", "usual", "thorough"]
 _WRIST, _INDEX, _MIDDLE, _RING = 0, 5, 9, 13  # the root, and knuckles
 _PALM = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)  # MediaPipe's region is drawn around these
 _MARGIN, _AHEAD = 2.0, 0.1  # its side over theirs, and how far it is moved to the fingertips
@@ -46,7 +47,7 @@ _OFTEN, _RETRY = 6, 3  # a hand that was not found is looked for again in so man
 _OUTSIDE = 0.3  # confidence of points beyond the picture's edge, which nobody sees, over that of the others
 _LEGIBLE = 18.0  # px likewise: palm and back of smaller hands look alike from near too
 _SMALLEST = 8.0  # px from wrist to middle knuckle; less shows no fingers
-_HASTE = 0.12  # of its region's side, or rad, per frame: a hand that moves faster is looked at in every frame
+_HASTE = 0.3  # of its region's side, or rad, per frame: a hand that moves faster is looked at in every frame
 
 
 @dataclass(frozen=True)
@@ -174,11 +175,12 @@ class _Last:
 
 
 class HandFollower:
-    """Both hands of one person through a video; for a photo, a new one per person. A ``brief`` one is content with a
-    first look where that is good."""
+    """Both hands of one person through a video; for a photo, a new one per person. A "thorough" one looks twice for a
+    hand, and at what it found in a mirror and at a tilt, too; others, who see it again soon, are content with a first
+    look where that is good, and "brief" ones do not hurry after fast hands (`hasty`)."""
 
-    def __init__(self, network: HandNetwork, brief: bool = False) -> None:
-        self._network, self._brief = network, brief
+    def __init__(self, network: HandNetwork, care: Care = "thorough") -> None:
+        self._network, self._care = network, care
         self._last: dict[str, _Last] = {}
         self._away = {"left": 0, "right": 0}  # frames since it was not found
 
@@ -215,9 +217,9 @@ class HandFollower:
 
     def hasty(self, body: Array) -> tuple[str, ...]:
         """The sides whose hands moved too fast, or whose wrists in the next frame's ``body`` (33,3) do, for that frame
-        to be left out."""
+        to be left out; with "brief" care none."""
         out = []
-        for side, last in self._last.items():
+        for side, last in self._last.items() if self._care != "brief" else ():
             aimed = aim(body, side)
             moved = 0.0 if aimed is None else float(np.linalg.norm(aimed.wrist - last.wrist)) / last.roi.size
             if max(last.pace, moved / last.age) > _HASTE:
@@ -261,20 +263,21 @@ class HandFollower:
     def _searched(self, image: Array, side: str, aimed: _Aim) -> _Found | None:
         """The hand where the body says that it is: in two regions at first, later in one of them at a time."""
         regions = aimed.roi, aimed.roi.scaled(_CLOSER)
+        in_passing = self._care != "thorough"
         away = self._away[side]
-        one_of_them = (away if self._brief else away + 1) % 2
-        for region in regions if away == 0 and not self._brief else (regions[one_of_them],):
+        one_of_them = (away if in_passing else away + 1) % 2
+        for region in regions if away == 0 and not in_passing else (regions[one_of_them],):
             first = _Found(self._network.estimate(image, region), aimed)
             if first.result.score < _HOPE:
                 continue
-            if self._brief and first.sure(side):
+            if in_passing and first.sure(side):
                 return first
             look = _Found(self._network.estimate(image, first.result.next_roi), aimed)
             look = look if _fits(look.result, aimed) else first
             if _fits(look.result, aimed):
                 enough = look.sure(side) or aimed.size < _LEGIBLE
                 best = _best([look] if enough else [look, self._closer(image, look)], side)
-                return best if self._brief else self._again(image, self._mirrored(image, best, side), side)
+                return best if in_passing else self._again(image, self._mirrored(image, best, side), side)
         return None
 
     def _again(self, image: Array, found: _Found, side: str) -> _Found:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monocap.errors import InputError
 from monocap.perception.face import FaceFollower, FaceNetwork
-from monocap.perception.hands import SIDES, HandFollower, HandNetwork
+from monocap.perception.hands import SIDES, Care, HandFollower, HandNetwork
 from monocap.types import ARKIT, FACE_POINTS, HAND_POINTS, Array, Keypoints, Parts
 
+_CARE = get_args(Care)
 _HANDS, _FACE = 22, 6  # numbers that a follower of hands, and of a face, has in its state
 
 
@@ -27,12 +29,12 @@ class PartsFinder:
         self._face = FaceNetwork(threads) if face else None
         self.forget()
 
-    def forget(self, every: int = 1, brief: bool = False) -> None:
+    def forget(self, every: int = 1, care: Care = "thorough") -> None:
         """Everybody is new: for the next source. Hands are looked at in every ``every``-th frame, faces in those half
         way between, newcomers at once; what is not looked at is not seen, see `bridged`. Hands that move fast are
-        looked at in every frame, and again where the first look is doubtful, unless looks are to be ``brief``."""
+        looked at in every frame, unless with "brief" ``care``; see `HandFollower`."""
         self._known: dict[int, tuple[HandFollower | None, FaceFollower | None]] = {}
-        self._frame, self.every, self._brief = 0, every, brief
+        self._frame, self.every, self._care = 0, every, care
 
     def step(self, image_rgb: Array, seen: Mapping[int, Keypoints]) -> dict[int, Parts]:
         """The parts of everybody ``seen`` in the next frame (H,W,3) uint8; what is not looked for is zero."""
@@ -46,7 +48,7 @@ class PartsFinder:
             parts, new = no_parts(), identity not in before
             if hands is not None:
                 points = keypoints.points2d
-                sides = SIDES if new or turn == 0 else () if self._brief else hands.hasty(points)
+                sides = SIDES if new or turn == 0 else hands.hasty(points)
                 parts.hands[:] = hands.step(image_rgb, points, sides)
             if face is not None and (new or turn == self.every // 2):
                 parts.face[:], parts.shapes[:] = face.step(image_rgb, keypoints.points2d)
@@ -60,15 +62,16 @@ class PartsFinder:
             row[:_HANDS] = 0 if hands is None else hands.state().reshape(-1)
             row[_HANDS:] = 0 if face is None else face.state()
         ids = np.array(list(self._known), np.int64)
-        return {"ids": ids, "regions": rows, "clock": np.array([self._frame, self.every, self._brief])}
+        return {"ids": ids, "regions": rows, "clock": np.array([self._frame, self.every, _CARE.index(self._care)])}
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Go on from a `state`. Raises InputError if it is none."""
         ids, rows, clock = state.get("ids"), state.get("regions"), state.get("clock")
         whole = ids is not None and rows is not None and clock is not None and clock.shape == (3,)
+        whole = whole and 0 <= clock[2] < len(_CARE)
         if not whole or rows.shape != (len(ids), _HANDS + _FACE):
             raise InputError("parts: expected a clock, ids, and a row of regions for each; is it a `state()`?")
-        self.forget(int(clock[1]), bool(clock[2]))
+        self.forget(int(clock[1]), _CARE[int(clock[2])])
         self._frame = int(clock[0])
         for identity, row in zip(ids, rows, strict=True):
             hands, face = self._new()
@@ -80,7 +83,7 @@ class PartsFinder:
 
     def _new(self) -> tuple[HandFollower | None, FaceFollower | None]:
         return (
-            None if self._hands is None else HandFollower(self._hands, brief=self._brief),
+            None if self._hands is None else HandFollower(self._hands, self._care),
             None if self._face is None else FaceFollower(self._face),
         )
 

@@ -197,7 +197,8 @@ class CaptureEngine:
         tracker = PeopleTracker(self.detector, self.network, detect_every=every, limit=max(limit, most or 1))
         sightings = Sightings(SKELETON, parts=self.parts is not None, guesses=self.guesser is not None)
         if self.parts is not None:
-            self.parts.forget(looks_every(self.settings.preset, media.fps), brief=self.settings.preset == "fast")
+            preset = self.settings.preset
+            self.parts.forget(looks_every(preset, media.fps), "brief" if preset == "fast" else "usual")
         if checkpoint is not None and (saved := checkpoint.keypoints()) is not None:
             tracker.restore(_part(saved, "tracker."))
             sightings.restore(_part(saved, "sightings."))
