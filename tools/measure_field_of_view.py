@@ -59,9 +59,8 @@ def main() -> None:
     told = sigma < TOLD
     print(f"{count} places, {spent / count:.2f} CPU s each")
     print(f"median |ln f / true|: {np.median(off):.3f}; usual lens {np.median(usual):.3f}")
-    print(
-        f"lines told something of {told.mean():.0%}: there {np.median(off[told]):.3f}, usual lens {np.median(usual[told]):.3f}"
-    )
+    there, without = np.median(off[told]), np.median(usual[told])
+    print(f"lines told something of {told.mean():.0%}: there {there:.3f}, usual lens {without:.3f}")
     z = found[told, 0] / sigma[told]
     rms, within = np.sqrt(np.mean(z**2)), np.mean(np.abs(z) < 1)
     print(f"errors there in the deviations that were told: rms {rms:.2f}, {within:.0%} below one")
