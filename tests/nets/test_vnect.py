@@ -58,7 +58,7 @@ def test_the_size_is_the_published_one(net: Vnect) -> None:
     assert all(one.shape == (1, 21, 46, 46) for one in maps)
 
 
-def _by_layers(w: dict[str, np.ndarray], crop: torch.Tensor) -> torch.Tensor:
+def _by_layers(w: dict[str, np.ndarray], crop):
     """The published graph, layer by layer, from tensors by official names: (N,84,h,w) as released."""
     t = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in w.items()}
 
@@ -173,7 +173,7 @@ def test_released_files_fill_the_network(suffix: str, net: Vnect, released, tmp_
     elif suffix == "pkl":
         path.write_bytes(pickle.dumps(_ports(released), protocol=2))
     else:
-        np.savez(path, **_ports(released))
+        np.savez(path, **_ports(released))  # pyright: ignore[reportArgumentType]
     tensors = import_official(path)
     assert tensors.arch == {"name": "vnect"}
     read = from_tensors(tensors)
@@ -208,7 +208,7 @@ def test_hostile_and_damaged_files_are_refused(released, tmp_path: Path) -> None
             import_official(path)
     ports = _ports(released)
     ports["conv1/weights"] = ports["conv1/weights"][..., :32]
-    np.savez(tmp_path / "small.npz", **ports)
+    np.savez(tmp_path / "small.npz", **ports)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match=r"conv1\.0\.weight has shape"):
         import_official(tmp_path / "small.npz")
 

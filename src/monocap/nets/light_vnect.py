@@ -62,9 +62,10 @@ class VnectHead(nn.Module):
         self.down = _point(_WIDE, _FINE)
         self.at32 = _Separable(_FINE, 3)
         self.gather = _point(_FINE + DELTAS + JOINTS, _FINE)
-        self.last = nn.Sequential(_Separable(_FINE, 3), nn.Conv2d(_FINE, 4 * JOINTS, 1))
+        maps = nn.Conv2d(_FINE, 4 * JOINTS, 1)
+        self.last = nn.Sequential(_Separable(_FINE, 3), maps)
         initialise(self)
-        for last in (self.deltas, self.last[1]):  # nothing is anywhere, to begin with
+        for last in (self.deltas, maps):  # nothing is anywhere, to begin with
             nn.init.normal_(last.weight, std=0.01)
         for linear in (self.glance, self.tell):
             nn.init.kaiming_normal_(linear.weight)
@@ -84,10 +85,12 @@ class VnectHead(nn.Module):
     def settle(self, maps: dict[str, Tensor]) -> None:
         """Begin as if each channel of the maps (N,C,h,w) had mean 0 and deviation 1, as in these of many pictures."""
         for name, side in (("f4", self.side4), ("f8", self.side8), ("f16", self.side16), ("f32", self.side32)):
-            side[0].weight /= maps[name].float().std((0, 2, 3)).clamp(min=_STILL)[None, :, None, None]
+            conv = side[0]
+            assert isinstance(conv, nn.Conv2d)
+            conv.weight /= maps[name].float().std((0, 2, 3)).clamp(min=_STILL)[None, :, None, None]
         whole = maps["f2"].float().flatten(1)
         self.glance.weight /= whole.std(0).clamp(min=_STILL)
-        self.glance.bias -= self.glance.weight @ whole.mean(0)
+        self.glance.bias.sub_(self.glance.weight @ whole.mean(0))
 
 
 class LightVnect(VnectNetwork):

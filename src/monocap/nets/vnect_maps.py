@@ -71,4 +71,5 @@ def bone_lengths(deltas: Tensor) -> Tensor:
     """(N,21,h,w): lengths of parent-relative maps (N,63,h,w), which the last layers are shown (spec: never supervised).
 
     Finite slopes where a length is 0."""
-    return torch.sqrt(sum(part.square() for part in deltas.split(JOINTS, dim=1)) + 1e-12)
+    x, y, z = deltas.split(JOINTS, dim=1)
+    return torch.sqrt(x * x + y * y + z * z + 1e-12)

@@ -87,7 +87,7 @@ def vnect_losses(
         parents = torch.tensor(PARENTS, device=targets.places.device)
         steps = targets.places - targets.places[:, parents]
         known = targets.known * targets.known[:, parents]
-        weights = _weights(which, maps.x.shape, targets)
+        weights = _weights(which, _size(maps.x), targets)
         parts["deltas"] = _located(looked.deltas.split(JOINTS, dim=1), steps, weights, known)
     prices = {"heatmaps": which.heatmaps, "places": which.places, "deltas": which.deltas}
     total = torch.stack([prices[name] * value for name, value in parts.items()]).sum()
@@ -100,19 +100,23 @@ def vnect_losses(
 
 
 def _of_maps(which: VnectLosses, maps: Maps, targets: Targets) -> dict[str, Tensor]:
-    wanted = gaussians(targets.points, maps.heatmaps.shape[-2:], which.sigma) * targets.inside[..., None, None]
+    wanted = gaussians(targets.points, _size(maps.heatmaps), which.sigma) * targets.inside[..., None, None]
     missed = (maps.heatmaps - wanted).square().sum((-2, -1)) / (torch.pi * which.sigma**2)
     parts = {"heatmaps": _mean(missed, targets.judged)}
     if which.stage == "3d":
-        weights = _weights(which, maps.x.shape, targets)
+        weights = _weights(which, _size(maps.x), targets)
         parts["places"] = _located(maps[1:], targets.places, weights, targets.known)
     return parts
 
 
-def _weights(which: VnectLosses, shape: torch.Size, targets: Targets) -> Tensor:
+def _size(maps: Tensor) -> tuple[int, int]:
+    return maps.shape[-2], maps.shape[-1]
+
+
+def _weights(which: VnectLosses, size: tuple[int, int], targets: Targets) -> Tensor:
     """(N,21,h,w): how much a location map's value counts, adding up to about 1 for a joint in view."""
-    near = gaussians(targets.points, shape[-2:], which.sigma).square() / (torch.pi * which.sigma**2)
-    return near * targets.inside[..., None, None] + which.elsewhere / (shape[-1] * shape[-2])
+    near = gaussians(targets.points, size, which.sigma).square() / (torch.pi * which.sigma**2)
+    return near * targets.inside[..., None, None] + which.elsewhere / (size[0] * size[1])
 
 
 def _located(maps: tuple[Tensor, ...], places: Tensor, weights: Tensor, known: Tensor) -> Tensor:

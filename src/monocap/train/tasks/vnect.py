@@ -27,6 +27,7 @@ from monocap.nets.vnect import Vnect
 from monocap.pipeline.outputs import versions
 from monocap.synth.sampler import SynthSettings
 from monocap.train.engine import Progress, Trained, TrainSettings, train
+from monocap.train.normalisation import take_statistics
 from monocap.train.overfit import OVERFIT_LOG
 from monocap.train.people_batches import BatchPlan, PeopleBatches, Source, load, parse_sources
 from monocap.train.picture_sources import held_of, named, picture_sources
@@ -42,6 +43,7 @@ SETTINGS = TrainSettings(
     steps=200_000, batch=32, learning_rate=5e-4, weight_decay=1e-4, warmup=1000, average=0.999, clip=10.0,
     validate_every=1000,
 )  # fmt: skip
+SETTLED = 4  # batches over which statistics are taken before validation
 LOSSES = VnectLosses(elsewhere=0.0)
 
 
@@ -119,8 +121,11 @@ class VnectTask:
         return vnect_losses(self.losses, looked, earlier, batch.targets, progress)
 
     def validate(self, module: nn.Module) -> dict[str, float]:
-        """See `vnect_errors`; while only heatmaps are learned, their error comes first."""
+        """See `vnect_errors`; while only heatmaps are learned, their error alone. Statistics of normalisation are taken
+        anew before."""
         device, found = next(module.parameters()).device, []
+        batches = (self._batches.make(seed).to(device) for seed in range(SETTLED))
+        take_statistics(module, (self._seen(batch.images) for batch in batches))
         for start in range(0, len(self._held), 16):
             batch = collate_vnect(self._held[start : start + 16]).to(device)
             found.append(vnect_errors(module(self._seen(batch.images))[0].maps, batch.targets))

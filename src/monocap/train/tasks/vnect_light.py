@@ -22,6 +22,7 @@ from monocap.nets.registry import build, to_tensors
 from monocap.pipeline.outputs import versions
 from monocap.skeletons import vnect
 from monocap.train.engine import Progress, Trained, TrainSettings, train
+from monocap.train.normalisation import take_statistics
 from monocap.train.overfit import OVERFIT_LOG
 from monocap.train.settings import RunOptions, chosen
 from monocap.train.stepping import Group
@@ -36,6 +37,7 @@ SETTINGS = TrainSettings(
     validate_every=1000,
 )  # fmt: skip
 HELD_OUT = 800
+SETTLED = 768  # crops over which statistics are taken before validation
 UPPER_RATE = 0.1  # of the learning rate
 _SIDE = 256
 
@@ -108,15 +110,17 @@ class LightVnectTask:
         self._rate, self._people, self._held, self._batch = upper_rate, people, held, batch
         rng = np.random.default_rng(0)
         self._held_rows = np.sort(rng.permutation(held.rows)[:HELD_OUT])
-        self._first = np.sort(rng.permutation(people.rows)[:256])
+        self._first = np.sort(rng.permutation(people.rows)[:SETTLED])
 
     def begin(self, start: Path | None) -> None:
         """Weights of a file, or a fresh head fitted to its maps. Raises InputError for another network's file."""
         network: LightVnect = self.module.network  # type: ignore[assignment]
+        fresh = True
         if start is not None:
             stored = read_tensors(start)
+            fresh = stored.arch["name"] != NAME
             state = {name: torch.from_numpy(np.asarray(value)).float() for name, value in stored.arrays.items()}
-            if stored.arch["name"] == NAME:
+            if not fresh:
                 fill(network, state).train()
             elif stored.arch["name"] in HEADS:
                 network.upper.load_state_dict(
@@ -125,8 +129,8 @@ class LightVnectTask:
             else:
                 known = ", ".join((NAME, *HEADS))
                 raise InputError(f"{start} holds a {stored.arch['name']!r} network; expected one of {known}")
-        if start is None or stored.arch["name"] != NAME:
-            network.settle(self._people.take(self._first).maps)
+        if fresh:
+            network.settle(self._people.take(self._first[:256]).maps)
         # Depthwise convolutions take half the time on a processor.
         self.module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
@@ -143,8 +147,10 @@ class LightVnectTask:
         return vnect_losses(self.losses, looked, earlier, batch.targets, progress)
 
     def validate(self, module: torch.nn.Module) -> dict[str, float]:
-        """See `vnect_errors`, over held-out people."""
+        """See `vnect_errors`, over held-out people, after statistics of normalisation were taken anew."""
         device = next(module.parameters()).device
+        parts = np.array_split(self._first, max(1, len(self._first) // 64))
+        take_statistics(module, (self._people.take(rows, device).maps for rows in parts))
         found = []
         for rows in np.array_split(self._held_rows, max(1, len(self._held_rows) // 100)):
             batch = self._held.take(rows, device)
