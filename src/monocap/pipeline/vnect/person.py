@@ -16,6 +16,7 @@ from monocap.bodies import BodyModel
 from monocap.errors import InputError
 from monocap.fitting.skeleton_fit import KinematicSkeleton, SkeletonFit, SkeletonPose, Weights
 from monocap.fitting.vnect_body import SKELETON, betas_of, bone_lengths, carried_skeleton, rest_points, retarget
+from monocap.geometry import kinematics, rotations
 from monocap.motion.live_filters import CROP, LiveSettings, SteadyPoints, SteadyPose
 from monocap.perception.vnect import SEEN, Look
 from monocap.skeletons.vnect import KNEE_NECK, knee_neck
@@ -158,9 +159,20 @@ class LivePerson:
         fit = self._fit.step(own, read.points2d[:, :2], np.where(seen, trust, 0.0), max(dt, 1e-3))
         if self._pose is not None:
             pose, position = self._pose(fit.pose, fit.position, read.time)
-            fit = replace(fit, pose=pose, position=position)
+            joints, points = _placed(self.skeleton, pose, position)
+            fit = replace(fit, pose=pose, position=position, joints=joints, points=points)
         self._before = read.time
         return LivePose(read.time, read.points2d, raw, filtered, own, fit)
+
+
+def _placed(skeleton: KinematicSkeleton, pose: Array, position: Array) -> tuple[Array, Array]:
+    """Joints (J,3) and points (P,3) m of a pose (J,3) rad whose root is at ``position`` (3,)."""
+    rest = skeleton.rest_joints
+    local = np.asarray(rotations.axis_angle_to_matrix(pose))
+    world, joints = kinematics.forward_kinematics_numba(local, rest - rest[0], skeleton.parents)
+    offsets = skeleton.rest_points - rest[skeleton.carriers]
+    points = joints[skeleton.carriers] + (world[skeleton.carriers] @ offsets[..., None])[..., 0]
+    return joints + position, points + position
 
 
 def _measured(reads: list[_Read]) -> Array:
