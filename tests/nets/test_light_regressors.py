@@ -14,7 +14,7 @@ from monocap.assets.manifest import locate  # noqa: E402
 from monocap.assets.sessions import open_network  # noqa: E402
 from monocap.bodies import load_body  # noqa: E402
 from monocap.errors import InputError  # noqa: E402
-from monocap.nets.backbones.light import CHANNELS, SIZES, LightEncoder, load_published  # noqa: E402
+from monocap.nets.backbones.light import CHANNELS, SIZES, Landmarks, LightEncoder, load_published  # noqa: E402
 from monocap.nets.light_regressors import HEADS, in_crop, light_regressor, pelvis  # noqa: E402
 
 
@@ -38,6 +38,20 @@ def test_the_encoder_gives_the_shipped_networks_landmarks(encoder, tmp_path) -> 
     assert float(maps["f2"].std()) > 0.1
     for name, value in maps.items():
         assert value.shape == (1, CHANNELS[name], SIZES[name], SIZES[name])
+
+
+def test_landmarks_are_those_of_the_shipped_network() -> None:
+    net, landmarks = LightEncoder().eval(), Landmarks().eval()
+    load_published(net, locate("blazepose_lite"), landmarks)
+    image = np.random.default_rng(1).random((1, 256, 256, 3), np.float32)
+    session = open_network(locate("blazepose_lite"), 1)
+    places, world = session.run(["landmarks", "world_landmarks"], {"image": image})
+    with torch.no_grad():
+        told = landmarks(net(torch.from_numpy(image).permute(0, 3, 1, 2))["f2"]).numpy()[0]
+    places = places.reshape(39, 5)
+    np.testing.assert_allclose(told[:117].reshape(39, 3)[:, :2], places[:, :2] / 128 - 1, atol=1e-3)
+    np.testing.assert_allclose(told[117:195].reshape(39, 2), 1 / (1 + np.exp(-places[:, 3:])), atol=1e-3)
+    np.testing.assert_allclose(told[195:], 2 * world[0], atol=1e-3)
 
 
 def _channels(model, node) -> int:
@@ -68,6 +82,21 @@ def test_heads_answer_with_rotations_and_a_camera_in_front(name) -> None:
         assert (told.cam[:, 0] > 0).all()
     # a network that has learned nothing starts upright before the camera
     assert (stages[0].rotmats[:, 0, 1, 1] < -0.9).all()
+
+
+@pytest.mark.parametrize("name", list(HEADS))
+def test_maps_of_the_upper_half_as_published_need_not_be_made_again(name, encoder) -> None:
+    torch.manual_seed(0)
+    net = light_regressor(name).eval()
+    net.load_encoder(locate("blazepose_lite"))
+    with torch.no_grad():
+        maps, box = encoder(torch.rand(2, 3, 256, 256)), torch.tensor([[0.1, -0.2, 0.5]]).expand(2, -1)
+        made = net.read({key: maps[key] for key in net.needs}, box)[-1]
+        net.as_published = True
+        assert "f2" in net.needs
+        taken = net.read({key: maps[key] for key in net.needs}, box)[-1]
+    for one, other in zip(made, taken, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
 
 
 def test_the_camera_is_the_full_frames() -> None:

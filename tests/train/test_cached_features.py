@@ -28,7 +28,7 @@ from monocap.train.feature_cache import (  # noqa: E402
     write_features,
 )
 from monocap.train.settings import RunOptions  # noqa: E402
-from monocap.train.tasks.heads import HeadOptions, load_weights, train_head  # noqa: E402
+from monocap.train.tasks.heads import Batch, HeadOptions, HeadTask, People, load_weights, train_head  # noqa: E402
 
 SETTINGS = SynthSettings(seed=3, size=(96, 96), people=(1, 1), quality="fast")
 
@@ -111,6 +111,24 @@ def test_a_head_learns_a_batch_by_heart(kind: str, folder: Path, tmp_path: Path)
     _, done = train_head(HeadOptions(kind, folder, folder, tmp_path, batch=4, learning_rate=1e-3, threads=1, run=run))
     first, last = list(done.metrics.values())[:2]
     assert last < 0.8 * first
+
+
+def test_pieces_of_a_batch_cost_what_the_whole_costs(folder: Path) -> None:
+    """However unevenly the joints within the crops are spread over them."""
+    people = People(folder, ("f8", "f4", "f2"))
+    task = HeadTask("hmr-light", people, people, 4, 0.0)
+    task.module.eval()
+    batch = people.take(people.rows[:5])
+    batch = batch._replace(pelvis=batch.pelvis + torch.tensor([[2.0, 0, 0]] * 2 + [[0.0, 0, 0]] * 3))  # out of view
+
+    def part(rows: slice) -> Batch:
+        return Batch({name: value[rows] for name, value in batch.maps.items()}, *(value[rows] for value in batch[1:]))
+
+    pieces = [part(slice(0, 2)), part(slice(2, 4))]
+    amounts = torch.stack([task.amounts(piece) for piece in pieces])
+    assert amounts[0] != amounts[1]
+    cut = torch.stack([task.loss(task.module, piece, 0.0, (amounts.mean(dim=0), 2))[0] for piece in pieces]).mean()
+    assert torch.allclose(cut, task.loss(task.module, part(slice(0, 4)), 0.0)[0], rtol=1e-5)
 
 
 def test_weights_come_back_and_begin_another_head(folder: Path, tmp_path: Path) -> None:

@@ -113,6 +113,13 @@ def test_a_run_can_be_made_longer(tmp_path: Path) -> None:
     assert short.step <= 10 < longer.step <= SETTINGS.steps
 
 
+def test_a_run_can_be_cut_short(tmp_path: Path) -> None:
+    """A task's usual warm-up and validations go by the steps where these are few, so they differ then."""
+    half = replace(SETTINGS, steps=20, warmup=2, validate_every=10)
+    train(Line(), half, tmp_path)
+    assert train(Line(), replace(half, steps=24, warmup=1, validate_every=6), tmp_path, resume=True).step <= 24
+
+
 def test_nonsense_is_refused(tmp_path: Path) -> None:
     for wrong in ({"steps": 0}, {"learning_rate": 0.0}, {"average": 1.0}, {"validate_every": 0}):
         with pytest.raises(InputError, match=next(iter(wrong))):

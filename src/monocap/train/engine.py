@@ -233,8 +233,11 @@ class _Run:
             torch.save(kept | {"settings": asdict(self._settings)}, temporary)
 
 
-# of a resumed run
-_MAY_CHANGE = ("accelerator", "threads", "steps", "devices", "nodes", "strategy", "accumulate", "checkpointing")
+# of a resumed run; a task's warm-up and how often it validates follow from the steps where these are few
+_MAY_CHANGE = (
+    "accelerator", "threads", "steps", "warmup", "validate_every", "devices", "nodes", "strategy", "accumulate",
+    "checkpointing",
+)  # fmt: skip
 
 
 def _read(path: Path, settings: TrainSettings) -> dict[str, Any]:

@@ -136,15 +136,26 @@ class HeadTask:
         drawn = torch.randint(len(self._people.rows), (self._batch,), generator=generator).numpy()
         return self._people.take(np.sort(self._people.rows[drawn]), device)
 
-    def loss(self, module: torch.nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def amounts(self, batch: Batch) -> Tensor:
+        """(1,): points of the crops that lie in or near them."""
+        return self._true(batch)[2].sum()[None].float()
+
+    def _true(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Joints and skin (N,K,3) m from the pelvis, where they lie in the crop (N,K,2), and whether they are near it
+        and in front of the camera."""
+        joints, skin = self._body.to(batch.box.device)(batch.rotmats, betas=batch.betas)
+        assert skin is not None
+        truth = torch.cat([joints, skin], dim=1) - joints[:, :1]
+        flat = in_crop(truth + batch.pelvis[:, None], batch.box)
+        return truth, flat, (flat.abs().amax(dim=-1) < 1.5) & (truth[..., 2] + batch.pelvis[:, None, 2] > 0.2)
+
+    def loss(
+        self, module: torch.nn.Module, batch: Batch, progress: float, whole: tuple[Tensor, int] | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean absolute errors of joints, skin and rotations, in space and in the crop."""
         body = self._body.to(batch.box.device)
-        joints, skin = body(batch.rotmats, betas=batch.betas)
-        assert skin is not None
-        root = joints[:, :1]
-        truth = torch.cat([joints, skin], dim=1) - root
-        flat = in_crop(truth + batch.pelvis[:, None], batch.box)
-        seen = (flat.abs().amax(dim=-1) < 1.5) & (truth[..., 2] + batch.pelvis[:, None, 2] > 0.2)
+        truth, flat, seen = self._true(batch)
+        shown = seen.sum() if whole is None else whole[0][0]
         depth = 2 / (batch.box[:, 2] * batch.pelvis[:, 2])
         total, named = torch.zeros((), device=flat.device), {}
         stages: list[BodyOutput] = module.read(batch.maps, batch.box)  # type: ignore[operator]
@@ -156,7 +167,7 @@ class HeadTask:
             named = {
                 "joints": missed[:, :BODY_JOINTS].mean(),
                 "skin": missed[:, BODY_JOINTS:].mean(),
-                "points": (apart.clamp(max=2.0) * seen).sum() / seen.sum().clamp(min=1),
+                "points": (apart.clamp(max=2.0) * seen).sum() / shown.clamp(min=1),
                 "rotations": (told.rotmats - batch.rotmats).abs().mean(),
                 "betas": (told.betas - batch.betas).square().mean(),
                 "cam": (told.cam[:, 0].log() - depth.log()).abs().mean(),
