@@ -65,7 +65,7 @@ def stage(rng: np.random.Generator, body: BodyModel, takes: list[Retargeted], ki
     turn = np.stack([right, up, np.cross(right, up)], axis=1)  # world with y up to the camera
     skeleton = Skeleton.of(body, blazepose_landmarks(body))
     pelvis = np.asarray(body.rest_joints(np.zeros(body.num_betas)))[0]
-    tracks, depths = [], []
+    tracks, depths, floor = [], [], np.zeros(3)
     for person in range(people):
         motion = takes[rng.integers(len(takes))]
         begin = int(rng.integers(max(motion.frames - frames, 0) + 1))

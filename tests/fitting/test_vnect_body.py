@@ -48,7 +48,7 @@ def test_shape_from_bones_and_stature(body: BodyModel, rng: np.random.Generator,
     for _ in range(3):
         betas = np.zeros(body.num_betas)
         betas[:10] = rng.normal(size=10)
-        height = tall + slope @ betas
+        height = float(tall + slope @ betas)
         lengths = bone_lengths(rest_points(body, betas))
         lengths[SKELETON.index("left_toe")] = np.nan
         found = betas_of(body, factor * lengths, height)

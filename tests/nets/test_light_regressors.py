@@ -45,7 +45,7 @@ def test_landmarks_are_those_of_the_shipped_network() -> None:
     load_published(net, locate("blazepose_lite"), landmarks)
     image = np.random.default_rng(1).random((1, 256, 256, 3), np.float32)
     session = open_network(locate("blazepose_lite"), 1)
-    places, world = session.run(["landmarks", "world_landmarks"], {"image": image})
+    places, world = (np.asarray(out) for out in session.run(["landmarks", "world_landmarks"], {"image": image}))
     with torch.no_grad():
         told = landmarks(net(torch.from_numpy(image).permute(0, 3, 1, 2))["f2"]).numpy()[0]
     places = places.reshape(39, 5)

@@ -134,7 +134,7 @@ def test_only_fast_hands_are_looked_at_in_every_frame() -> None:
         follower, body = HandFollower(hand), raised_right_hand()  # type: ignore[arg-type]
         for t in range(2):
             body[:, 0] += way * t
-            hand.answers = [(0.9, 0.9, (200 + way * t, 200))]
+            hand.answers = [(0.9, 0.9, (200 + way * t, 200.0))]
             assert follower.step(BLANK, body)[1].any()
         assert follower.hasty(body) == hasty
         follower.restore(follower.state())

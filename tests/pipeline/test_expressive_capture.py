@@ -62,8 +62,8 @@ def test_a_video_whose_hands_and_face_are_looked_at_by_turns(
     looked = {"hands": 0, "face": 0}
     step = engine.parts.step
 
-    def counted(picture: np.ndarray, seen: Mapping[int, Keypoints]) -> dict[int, Parts]:
-        found = step(picture, seen)
+    def counted(image_rgb: np.ndarray, seen: Mapping[int, Keypoints]) -> dict[int, Parts]:
+        found = step(image_rgb, seen)
         for one in found.values():
             looked["hands"] += int(one.hands.any())
             looked["face"] += int(one.face.any())

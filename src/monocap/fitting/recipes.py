@@ -49,7 +49,7 @@ class Strengths:
 
     prior: Mapping[PriorName, float]
     hint_deviation: float
-    guess_share: float = 0.85
+    guess_share: float = 0.6
     guess_deviation: float = 0.25
 
 

@@ -14,7 +14,7 @@ from monocap.perception.face import FaceFollower, FaceNetwork
 from monocap.perception.hands import SIDES, Care, HandFollower, HandNetwork
 from monocap.types import ARKIT, FACE_POINTS, HAND_POINTS, Array, Keypoints, Parts
 
-_CARE = get_args(Care)
+_CARE: tuple[Care, ...] = get_args(Care)
 _HANDS, _FACE = 22, 6  # numbers that a follower of hands, and of a face, has in its state
 
 
@@ -67,9 +67,10 @@ class PartsFinder:
     def restore(self, state: Mapping[str, Array]) -> None:
         """Go on from a `state`. Raises InputError if it is none."""
         ids, rows, clock = state.get("ids"), state.get("regions"), state.get("clock")
-        whole = ids is not None and rows is not None and clock is not None and clock.shape == (3,)
-        whole = whole and 0 <= clock[2] < len(_CARE)
-        if not whole or rows.shape != (len(ids), _HANDS + _FACE):
+        if (
+            ids is None or rows is None or clock is None or clock.shape != (3,)
+            or not 0 <= clock[2] < len(_CARE) or rows.shape != (len(ids), _HANDS + _FACE)
+        ):  # fmt: skip
             raise InputError("parts: expected a clock, ids, and a row of regions for each; is it a `state()`?")
         self.forget(int(clock[1]), _CARE[int(clock[2])])
         self._frame = int(clock[0])

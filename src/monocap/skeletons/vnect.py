@@ -17,7 +17,8 @@ from monocap.types import Array
 
 NAME = "vnect21"
 KNEE_NECK = 0.92
-"""m: neck to spine to pelvis, and the mean of both thighs, of the person of normalised height (1.73 m tall as the open body)."""
+"""m: neck to spine to pelvis, and the mean of both thighs, of the person of normalised height (1.73 m tall as the open
+body)."""
 
 _BODY = "smplx127"
 _ON_BODY: dict[str, dict[str, float]] = {

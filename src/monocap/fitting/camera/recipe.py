@@ -202,7 +202,7 @@ def _standing(track: Track, fitter: Fitter, times: Array, foot: int) -> list[sli
     camera, at = fitter.camera, points[:, index]
     inside = ((at[..., :2] >= 0) & (at[..., :2] < [camera.width, camera.height])).all(axis=(1, 2))
     slow = (speed < _SLOW) & inside & (at[..., 2].mean(axis=1) > _SEEN) & np.asarray(track.valid, bool)
-    runs, _ = label(slow)
+    runs = np.asarray(label(slow)[0])  # pyright: ignore[reportIndexIssue]
     out = []
     for (run,) in find_objects(runs):
         pieces = 1 + int((times[run.stop - 1] - times[run.start]) / _LONGEST)
