@@ -34,7 +34,8 @@ class PartsFinder:
         way between, newcomers at once; what is not looked at is not seen, see `bridged`. Hands that move fast are
         looked at in every frame, unless with "brief" ``care``; see `HandFollower`."""
         self._known: dict[int, tuple[HandFollower | None, FaceFollower | None]] = {}
-        self._frame, self.every, self._care = 0, every, care
+        self._frame, self.every = 0, every
+        self._care: Care = care
 
     def step(self, image_rgb: Array, seen: Mapping[int, Keypoints]) -> dict[int, Parts]:
         """The parts of everybody ``seen`` in the next frame (H,W,3) uint8; what is not looked for is zero."""
