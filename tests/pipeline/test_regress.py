@@ -64,7 +64,7 @@ def test_regress_writes_what_capture_writes(
     seen = pelvis[:2] / pelvis[2] * 600 + [camera.cx, camera.cy]
     np.testing.assert_allclose(seen, square.center, atol=0.1)
     report = json.loads((out / "messi5.report.json").read_text())
-    assert report["settings"]["engine"] == "smpler"
+    assert report["settings"]["engine"] == "hmr"
     assert report["settings"]["refine"] is False
     assert report["seconds"]["regress"] > 0
     assert "fit" not in report["seconds"]

@@ -95,7 +95,7 @@ def add(app: SubcommandApp) -> None:
         inputs: tyro.conf.Positional[tuple[str, ...]],
         /,
         out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = Path("out"),
-        model: Literal["hmr", "smpler", "vnect"] = "smpler",
+        model: Literal["hmr", "smpler", "vnect"] = "hmr",
         weights: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None,
         preset: Literal["fast", "balanced", "accurate"] = "fast",
         body: str = "open",
@@ -115,12 +115,12 @@ def add(app: SubcommandApp) -> None:
         Args:
             inputs: photos, videos, folders, or patterns in quotes; with several, each gets a folder of its own.
             out: folder for the results, made if absent; they are those of capture.
-            model: which of the shipped networks: hmr, iterative regression from one vector; smpler, a transformer that
-                looks where the joints are; vnect, maps of joints, each frame's read alone.
+            model: hmr, iterative regression from one vector; vnect, maps of joints, each frame's read alone; smpler, a
+                transformer that looks where the joints are, of which none ships yet: with --weights.
             weights: instead: an .onnx file, or a converted .safetensors file (needs monocap[torch]).
             preset: of finding the people: fast, balanced or accurate, as in capture.
             body: "open" (shipped), a name from monocap bodies list, or an official SMPL-X or SMPL-H file.
-            focal: focal length in pixels of the full picture; auto: EXIF, else 0.9 × the longer side.
+            focal: focal length in pixels of the full picture; auto: EXIF, straight lines, or 0.9 × the longer side.
             fov: instead of focal: field of view in degrees across the longer side.
             camera: instead of both: a calibrated camera, as JSON (fx, fy, cx, cy, width, height) or from OpenCV.
             people: whom to keep: all, the largest, or the N most prominent.

@@ -64,7 +64,7 @@ class EvaluateOptions:
         """Of capture. Raises InputError for those that do not go together."""
         engine, refine = self.engine, self.what == CAPTURE
         if not refine and engine == "fit":
-            engine = "smpler"
+            engine = "hmr"
         return CaptureSettings(self.preset, self.body, engine=engine, weights=self.weights, refine=refine)
 
     @property

@@ -14,7 +14,7 @@ from monocap.types import Camera
 Preset = Literal["fast", "balanced", "accurate"]
 People = int | Literal["all", "largest"]
 Engine = Literal["fit", "hmr", "smpler", "vnect", "auto"]
-AUTO: Engine = "fit"  # what measures best, see docs/regression.md
+AUTO: Engine = "hmr"  # what measures best, see docs/regression.md
 
 # The keypoint network of each preset, and over how many crops a photo's keypoints are averaged.
 NETWORK: dict[Preset, Literal["lite", "heavy"]] = {"fast": "lite", "balanced": "heavy", "accurate": "heavy"}
