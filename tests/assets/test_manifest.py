@@ -23,7 +23,7 @@ def test_every_weight_is_listed_and_all_fit_the_budget() -> None:
     shipped = {path for path in WEIGHTS.iterdir() if path.suffix == ".onnx"}
     assert shipped == {asset.path for asset in listing() if asset.path.parent == WEIGHTS}
     packed = sum(len(zlib.compress(path.read_bytes(), 6)) for path in shipped)
-    assert packed < 46e6  # as they lie in the wheel
+    assert packed < 76e6  # as they lie in the wheel: 46 MB of perception, 30 of networks of our own
 
 
 def test_licence_texts_lie_beside_the_weights() -> None:
